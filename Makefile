@@ -1,0 +1,69 @@
+# `make` alone lists the targets. Each target is documented by the ## on its own line.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.made
+PACKED := dist/.environment
+NEEDS_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
+
+.DEFAULT_GOAL := help
+.PHONY: help env java run test test-cluster lint format zip env-pack clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+env: $(STAMP) ## make .venv with the package and all it needs (PYTHON=python3.12 chooses another Python)
+
+# Made again when pyproject.toml is newer. pip is looked for, not python: a first try without
+# the venv module leaves a folder that has a python and no pip.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c '$(NEEDS_PYTHON)' 2>/dev/null || { echo "w261reg needs Python 3.11 or newer, and '$(PYTHON)' is not one: install it, or name another with make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[spark,dev]'
+	@touch $@
+
+# Spark takes the Java of JAVA_HOME and, without it, that of PATH; so does the check. Versions are
+# written 17.0.15, 21 or 17-ea since Java 9, and 1.8.0_292 before.
+java: ## check that Java 17 or newer is there
+	@version=$$("$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 | sed -n 's/.* version "\(1\.\)\{0,1\}\([0-9][0-9]*\).*/\2/p'); \
+	test "$${version:-0}" -ge 17 || { echo "w261reg needs Java 17 or newer (found: $${version:-none}$${JAVA_HOME:+ in JAVA_HOME=$$JAVA_HOME}). Debian, Ubuntu: sudo apt-get install openjdk-17-jre-headless. macOS: brew install openjdk@17, then export JAVA_HOME=\$$(brew --prefix openjdk@17)" >&2; exit 1; }
+
+run: java env ## train on the tables in data/ and write reports to results/
+	$(BIN)/python jobs/main.py --out results
+
+test: java env ## run the tests, all but those of a cluster
+	$(BIN)/pytest
+
+test-cluster: java env ## run the tests that start a cluster of several processes
+	$(BIN)/pytest -m cluster
+
+lint: env ## check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy w261reg jobs tests
+
+format: env ## put imports and layout in order
+	$(BIN)/ruff check --select I --fix --quiet
+	$(BIN)/ruff format
+
+# A wheel is a zip that Python imports from, built the same bit for bit from the same files, and
+# knows its own version and entry points.
+zip: env ## build dist/w261reg.zip for spark-submit --py-files (and the wheel it is)
+	@rm -f dist/w261reg*
+	@$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@cp dist/w261reg-*.whl dist/w261reg.zip
+	@echo dist/w261reg.zip
+
+# Without pyspark, which the cluster brings, and from the wheel, so that nothing points into this folder.
+env-pack: zip ## build dist/environment.tar.gz for spark-submit --archives
+	@rm -rf $(PACKED) dist/environment.tar.gz
+	@$(PYTHON) -m venv $(PACKED)
+	@$(PACKED)/bin/pip install --quiet --disable-pip-version-check dist/w261reg-*.whl
+	@$(BIN)/venv-pack --quiet --prefix $(PACKED) --output dist/environment.tar.gz
+	@rm -rf $(PACKED)
+	@echo dist/environment.tar.gz
+
+clean: ## remove dist and all caches; .venv and results stay
+	rm -rf dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,15 @@
+"""Train a model as a Spark job. The options are those of `w261reg train`.
+
+    make zip
+    spark-submit --properties-file conf/laptop.conf --py-files dist/w261reg.zip \\
+        jobs/train.py --config conf/runs/ionosphere-l2.toml --out results/ionosphere-l2
+
+The master comes from the properties file or from spark-submit's --master, never from here.
+"""
+
+import sys
+
+from w261reg.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["train", *sys.argv[1:]]))

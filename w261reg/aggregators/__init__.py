@@ -1,0 +1,20 @@
+"""What one pass over the data can compute; each is a monoid."""
+
+from w261reg.aggregators.base import Aggregator
+from w261reg.aggregators.evaluation import Evaluate, Sums
+from w261reg.aggregators.scores import ClassificationScores, RegressionScores
+from w261reg.aggregators.several import Several
+from w261reg.aggregators.summary import Summarise, Summary
+from w261reg.aggregators.triangular import Triangular
+
+__all__ = [
+    "Aggregator",
+    "ClassificationScores",
+    "Evaluate",
+    "RegressionScores",
+    "Several",
+    "Summarise",
+    "Summary",
+    "Sums",
+    "Triangular",
+]

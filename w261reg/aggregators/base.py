@@ -1,0 +1,35 @@
+"""What a pass over the data can compute: a monoid of states."""
+
+import pickle
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from w261reg.blocks import Block
+
+S = TypeVar("S")
+
+
+class Aggregator(ABC, Generic[S]):
+    """zero, add and merge, with merge associative up to rounding.
+
+    A state must own what it keeps: blocks may share a buffer. States travel from the executors to
+    the driver by pickle, so they are small beside the data.
+    """
+
+    name: str = "aggregate"
+
+    @abstractmethod
+    def zero(self) -> S:
+        """The state of no rows."""
+
+    @abstractmethod
+    def add(self, state: S, block: Block) -> S:
+        """The state with the block's rows added; may change and return `state`."""
+
+    @abstractmethod
+    def merge(self, left: S, right: S) -> S:
+        """The state of left's rows followed by right's; may change and return `left`."""
+
+    def nbytes(self) -> int:
+        """An upper bound of a state's size in bytes when it travels."""
+        return len(pickle.dumps(self.zero(), pickle.HIGHEST_PROTOCOL))

@@ -1,0 +1,110 @@
+"""Loss, gradient and Hessian of a linear model, in one pass."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w261reg.aggregators.base import Aggregator
+from w261reg.blocks import Block
+from w261reg.losses import Loss
+
+Array = NDArray[np.float64]
+
+
+@dataclass
+class Sums:
+    """Weighted sums over rows, not yet divided by S; k models side by side.
+
+    Attributes:
+        value: sum s l, (k,).
+        gradient: sum s l' (x - centre), (n, k); empty below order 1.
+        intercept: sum s l', (k,); empty below order 1.
+        hessian: D sum s l'' (x - centre)(x - centre)' D, (n, n); empty below order 2.
+        mixed: D sum s l'' (x - centre), (n,); empty below order 2.
+        curvature: sum s l'', order 2 only.
+        margin: the smallest margin of any row, (k,); infinite without rows.
+    """
+
+    value: Array
+    gradient: Array
+    intercept: Array
+    hessian: Array
+    mixed: Array
+    curvature: float
+    margin: Array
+
+
+class Evaluate(Aggregator[Sums]):
+    """Sums at z = (x - centre) W + b, for weights W (n, k) and centred intercepts b (k,).
+
+    Args:
+        loss: the pointwise loss.
+        w, b, centre: the models; centre (n,) is shared.
+        order: 0 for values, 1 for gradients too, 2 for the Hessian too (then k = 1).
+        scale: D's diagonal (n,), order 2 only: powers of two, so that it costs no digits.
+    """
+
+    def __init__(
+        self, loss: Loss, w: Array, b: Array, centre: Array, order: int, scale: Array | None = None
+    ) -> None:
+        self.loss, self.w, self.b, self.centre = loss, w, b, centre
+        self.order = order
+        self.scale = np.ones(len(w)) if scale is None else scale
+        self.name = ("loss", "loss and gradient", "loss, gradient and Hessian")[order]
+
+    def zero(self) -> Sums:
+        n, k = self.w.shape
+        return Sums(
+            value=np.zeros(k),
+            gradient=np.zeros((n, k) if self.order >= 1 else (0, 0)),
+            intercept=np.zeros(k if self.order >= 1 else 0),
+            hessian=np.zeros((n, n) if self.order >= 2 else (0, 0)),
+            mixed=np.zeros(n if self.order >= 2 else 0),
+            curvature=0.0,
+            margin=np.full(k, np.inf),
+        )
+
+    def add(self, state: Sums, block: Block) -> Sums:
+        if block.rows == 0:
+            return state
+        z = block.dot(self.w, self.centre) + self.b
+        s = block.weight
+        # a diverging model overflows: its sums are then infinite, which the solver reports
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.order == 0:
+                state.value += s @ self.loss.value(block.y, z)
+            elif self.order == 1:
+                state.value += s @ self.loss.value(block.y, z)
+                self._add_gradient(state, block, self.loss.derivative(block.y, z))
+            else:
+                value, derivative, curvature = self.loss.all(block.y, z)
+                state.value += s @ value
+                self._add_gradient(state, block, derivative)
+                h = s * curvature[:, 0]
+                state.hessian += block.gram(h, self.centre, self.scale)
+                state.mixed += block.t_dot(h[:, None], self.centre)[:, 0] * self.scale
+                state.curvature += float(h.sum())
+            if self.loss.may_separate:
+                lowest = self.loss.margin(block.y, z).min(axis=0)
+                state.margin = np.minimum(state.margin, lowest)
+        return state
+
+    def _add_gradient(self, state: Sums, block: Block, derivative: Array) -> None:
+        r = block.weight[:, None] * derivative
+        state.gradient += block.t_dot(r, self.centre)
+        state.intercept += r.sum(axis=0)
+
+    def merge(self, left: Sums, right: Sums) -> Sums:
+        left.value += right.value
+        left.gradient += right.gradient
+        left.intercept += right.intercept
+        left.hessian += right.hessian
+        left.mixed += right.mixed
+        left.curvature += right.curvature
+        left.margin = np.minimum(left.margin, right.margin)
+        return left
+
+    def nbytes(self) -> int:
+        n, k = self.w.shape
+        return 8 * (3 * k + n * k + (n * n + n if self.order >= 2 else 0)) + 4096

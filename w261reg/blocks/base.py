@@ -1,0 +1,74 @@
+"""What a block is: an immutable run of rows and its linear algebra."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w261reg.blocks.census import Census
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Block(ABC):
+    """b rows: features X (b, n), labels y (b,), weights s (b,) > 0, and the census of packing.
+
+    All linear algebra that differs between dense and sparse storage is here and in the two
+    subclasses, nowhere else. Features are always taken relative to a `centre` (n,) that the caller
+    chooses (zeros for the raw values): sums of centred values keep the digits that centring a sum
+    afterwards would lose.
+    """
+
+    y: Array
+    weight: Array
+    census: Census
+
+    @property
+    def rows(self) -> int:
+        """b."""
+        return len(self.y)
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """n."""
+
+    @abstractmethod
+    def reference(self) -> Array:
+        """A point (n,) near the rows, exact in floating point: a good centre for this block."""
+
+    @abstractmethod
+    def dot(self, w: Array, centre: Array) -> Array:
+        """(X - centre) W for W (n, k): shape (b, k)."""
+
+    @abstractmethod
+    def t_dot(self, r: Array, centre: Array) -> Array:
+        """(X - centre)' R for R (b, k): shape (n, k)."""
+
+    @abstractmethod
+    def gram(self, h: Array, centre: Array, scale: Array) -> Array:
+        """D (X - centre)' diag(h) (X - centre) D with D = diag(scale), for h (b,) >= 0: (n, n)."""
+
+    @abstractmethod
+    def squares(self, h: Array, centre: Array, scale: Array) -> Array:
+        """The diagonal (n,) of `gram`, without the rest."""
+
+    @abstractmethod
+    def design(self, h: Array, centre: Array, scale: Array) -> Array:
+        """The dense matrix diag(sqrt(h)) (X - centre) D, shape (b, n)."""
+
+    @abstractmethod
+    def range(self) -> tuple[Array, Array]:
+        """Smallest and largest value of each feature, each (n,); b must not be 0."""
+
+    @abstractmethod
+    def keep(self, mask: NDArray[np.bool_]) -> Self:
+        """The rows where mask (b,) holds; the census stays that of all rows."""
+
+    @abstractmethod
+    def pieces(self) -> Iterator["Block"]:
+        """The block as runs of rows that fit a core's cache, in order; the first has the census."""

@@ -1,0 +1,44 @@
+"""What packing saw of the raw values: rows, defects and label values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_LABELS = 20
+
+
+@dataclass(frozen=True)
+class Census:
+    """Counts of one run of rows; a monoid under `merge`.
+
+    Attributes:
+        rows: rows read, those of weight 0 included.
+        defects: (column, kind) -> rows; the kinds are null, NaN, infinite, negative.
+        labels: label value -> rows of positive weight; at most MAX_LABELS values are kept.
+        invalid: the first reason why a leaf could not be read at all, or "".
+    """
+
+    rows: int = 0
+    defects: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    labels: Mapping[Any, int] = field(default_factory=dict)
+    invalid: str = ""
+
+    def merge(self, right: "Census") -> "Census":
+        """Both runs of rows together."""
+        return Census(
+            self.rows + right.rows,
+            _add(self.defects, right.defects),
+            dict(sorted(_add(self.labels, right.labels).items(), key=_order)[:MAX_LABELS]),
+            self.invalid or right.invalid,
+        )
+
+
+def _order(item: tuple[Any, int]) -> tuple[bool, Any]:
+    return isinstance(item[0], str), item[0]
+
+
+def _add(left: Mapping[Any, int], right: Mapping[Any, int]) -> dict[Any, int]:
+    total = dict(left)
+    for key, count in right.items():
+        total[key] = total.get(key, 0) + count
+    return total

@@ -1,0 +1,73 @@
+"""What the first pass found wrong with the data."""
+
+from typing import Any
+
+from w261reg.aggregators import Summary
+from w261reg.blocks import Census
+from w261reg.errors import InputError
+from w261reg.losses import Loss
+from w261reg.sources import Columns
+
+
+def check_census(census: Census, columns: Columns) -> None:
+    """Raise InputError for data that could not be read, or has values that are not usable."""
+    if census.invalid:
+        raise InputError(census.invalid)
+    if census.defects:
+        raise InputError("; ".join(_defects(census, columns)))
+    if census.rows == 0:
+        raise InputError("the data has no rows")
+
+
+def _defects(census: Census, columns: Columns) -> list[str]:
+    roles = {columns.label: "label", columns.weight: "weight"}
+    lines = []
+    for (column, kind), count in sorted(census.defects.items()):
+        role = roles.get(column, "feature")
+        noun = "value" if count == 1 else "values"
+        lines.append(f"{role} column {column!r} has {count} {kind} {noun} in {census.rows} rows")
+    shown = lines[:5]
+    if len(lines) > 5:
+        shown.append(f"and {len(lines) - 5} more columns")
+    return shown
+
+
+def check_summary(summary: Summary, columns: Columns, loss: Loss) -> list[Any] | None:
+    """Raise InputError where the rows cannot train this loss; else the classes, if it has any.
+
+    Returns:
+        [the value that counts as 0, the value that counts as 1], or None for a regression.
+    """
+    check_census(summary.census, columns)
+    if summary.rows == 0:
+        raise InputError(f"weight column {columns.weight!r} is 0 in every row")
+    if not loss.classification:
+        return None
+    labels = list(summary.census.labels)
+    shown = ", ".join(_plain(value) for value in labels[:6]) + (", ..." if len(labels) > 6 else "")
+    where = f"label column {columns.label!r}"
+    if len(labels) == 1:
+        raise InputError(f"{where} has one class only: {shown}; loss {loss.name} needs two")
+    if len(labels) > 2:
+        raise InputError(
+            f"{where} has {len(labels)} values ({shown}); loss {loss.name} needs two classes"
+        )
+    if columns.positive is None:
+        if set(labels) != {0.0, 1.0}:
+            raise InputError(
+                f"{where} holds {shown}, not 0 and 1: positive must name the value that counts as 1"
+            )
+        return [0, 1]
+    wanted = str(columns.positive) if isinstance(labels[0], str) else float(columns.positive)
+    if wanted not in labels:
+        raise InputError(f"positive must be a value of {where} ({shown}), not {columns.positive!r}")
+    (negative,) = [value for value in labels if value != wanted]
+    return [_integral(negative), _integral(wanted)]
+
+
+def _integral(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _plain(value: Any) -> str:
+    return str(_integral(value))

@@ -1,0 +1,247 @@
+"""The same problem through pyspark.ml, both answers scored by our objective."""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w261reg.aggregators import Several
+from w261reg.conventions import SPARK_NORMAL_MAX_FEATURES, Strengths
+from w261reg.datasets.failure import spark_failures
+from w261reg.errors import InputError
+from w261reg.fitting import Fit, scorer
+from w261reg.model import Model
+from w261reg.objective import Objective
+from w261reg.sources import Columns
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+Array = NDArray[np.float64]
+log = logging.getLogger("w261reg")
+OURS, THEIRS = "w261reg", "pyspark.ml"
+
+
+@dataclass(frozen=True)
+class SparkAnswer:
+    """What pyspark.ml found: weights (n,) on the raw scale, intercept, iterations, seconds."""
+
+    w: Array
+    intercept: float
+    n_iter: int
+    seconds: float
+    about: str
+
+
+@dataclass(frozen=True)
+class SparkProblem:
+    """pyspark.ml's regParam and elasticNetParam for a problem in canonical terms."""
+
+    reg_param: float
+    elastic_net_param: float
+    standardization: bool
+    solver: str
+
+
+def translate(objective: Objective, convention: str, standardization: bool) -> SparkProblem:
+    """The canonical l1, l2 and d in pyspark.ml's terms: the inverse of the convention `spark`.
+
+    pyspark.ml's standard deviations differ from the problem's by one factor c for all features
+    (the divisor), d' = c d, so l1' = l1 / c and l2' = l2 / c^2; its linear regression further
+    divides its L2 strength by its sd(y).
+    """
+    strengths: Strengths = objective.strengths
+    summary, loss = objective.summary, objective.loss
+    n = len(strengths.sd)
+    lbfgs = convention == "spark-lbfgs" or n > SPARK_NORMAL_MAX_FEATURES
+    normal = loss.quadratic and not lbfgs
+    weight = summary.weight
+    divisor = weight if normal else weight - summary.weight_squares / weight
+    theirs = summary.sd(divisor)
+    c = 1.0
+    if standardization:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = theirs[:-1] / strengths.scale
+        usable = ratio[np.isfinite(ratio) & (ratio > 0)]
+        c = float(usable[0]) if len(usable) else 1.0
+    l1, l2 = strengths.l1 / c, strengths.l2 / c**2
+    if loss.quadratic:
+        l2 *= float(theirs[-1])
+    total = l1 + l2
+    solver = ("normal" if normal else "l-bfgs") if loss.quadratic else "auto"
+    return SparkProblem(total, l1 / total if total > 0 else 0.0, standardization, solver)
+
+
+def fit_pyspark(
+    frame: "DataFrame",
+    columns: Columns,
+    problem: SparkProblem,
+    objective: Objective,
+    *,
+    max_iter: int,
+    tol: float,
+    standard_scaler: bool = False,
+) -> SparkAnswer:
+    """Fit with VectorAssembler and LinearRegression or LogisticRegression.
+
+    Args:
+        frame: the table.
+        columns: what its columns are.
+        problem: the strengths in pyspark.ml's terms.
+        objective: for the loss and the intercept.
+        max_iter, tol: pyspark.ml's own maxIter and tol.
+        standard_scaler: standardize by StandardScaler(withMean=True) in front of an estimator that
+            then does not; the coefficients are brought back to the raw scale.
+    """
+    from pyspark.ml.classification import LogisticRegression
+    from pyspark.ml.feature import StandardScaler, VectorAssembler
+    from pyspark.ml.regression import LinearRegression
+    from pyspark.sql import functions as F
+
+    began = time.perf_counter()
+    assert columns.label is not None
+    label = F.col(_quoted(columns.label))
+    if columns.positive is not None:
+        label = (label == F.lit(columns.positive)).cast("double")
+    table = frame.withColumn("__label", label.cast("double"))
+    options: dict[str, Any] = {}
+    if columns.weight is not None:
+        table = table.withColumn("__weight", F.col(_quoted(columns.weight)).cast("double"))
+        table = table.where("__weight > 0")
+        options["weightCol"] = "__weight"
+    with spark_failures("pyspark.ml"):
+        if columns.vector:
+            table = _as_vectors(table, columns.columns[0])
+        else:
+            plain = {name: f"__x{j}" for j, name in enumerate(columns.columns)}  # dots in names
+            table = table.select(
+                *[F.col(_quoted(n)).cast("double").alias(p) for n, p in plain.items()],
+                *[c for c in ("__label", "__weight") if c in table.columns],
+            )
+            assembler = VectorAssembler(inputCols=list(plain.values()), outputCol="__features")
+            table = assembler.transform(table)
+        scaler = None
+        features = "__features"
+        if standard_scaler:
+            scaler = StandardScaler(
+                inputCol=features, outputCol="__scaled", withMean=True, withStd=True
+            ).fit(table)
+            table, features = scaler.transform(table), "__scaled"
+        table = table.cache()
+        kind = LinearRegression if objective.loss.quadratic else LogisticRegression
+        if objective.loss.quadratic:
+            options["solver"] = problem.solver
+        estimator = kind(
+            featuresCol=features,
+            labelCol="__label",
+            regParam=problem.reg_param,
+            elasticNetParam=problem.elastic_net_param,
+            standardization=problem.standardization and not standard_scaler,
+            fitIntercept=objective.fit_intercept,
+            maxIter=max_iter,
+            tol=tol,
+            **options,
+        )
+        fitted = estimator.fit(table)
+        seconds = time.perf_counter() - began
+        iterations = int(fitted.summary.totalIterations)
+        table.unpersist()
+    w, b = np.array(fitted.coefficients.toArray()), float(fitted.intercept)
+    about = kind.__name__ + (f'(solver="{problem.solver}")' if "solver" in options else "")
+    if scaler is not None:
+        std = np.array(scaler.std.toArray())
+        w = np.divide(w, std, out=np.zeros_like(w), where=std > 0)
+        b -= float(w @ np.array(scaler.mean.toArray())) if objective.fit_intercept else 0.0
+        about = f"StandardScaler(withMean=True), {about}"
+    return SparkAnswer(w, b, iterations, seconds, about)
+
+
+def _as_vectors(table: "DataFrame", column: str) -> "DataFrame":
+    from pyspark.ml.functions import array_to_vector
+    from pyspark.sql import functions as F
+
+    value = F.col(_quoted(column))
+    if table.schema[column].dataType.typeName() == "array":
+        value = array_to_vector(value)
+    return table.withColumn("__features", value)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("`", "``")
+    return f"`{escaped}`"
+
+
+def check_standard_scaler(fit: Fit) -> None:
+    """Raise InputError where StandardScaler would not solve the same problem."""
+    if not fit.model.standardization:
+        raise InputError("standard_scaler needs standardization, or the problems differ")
+    if fit.columns.weight is not None:
+        raise InputError("standard_scaler ignores weights, so the problems would differ")
+    if not fit.model.fit_intercept:
+        raise InputError("standard_scaler subtracts means, which needs an intercept")
+
+
+def compare_answers(fit: Fit, theirs: SparkAnswer, version: str) -> dict[str, Any]:
+    """comparison.json: both answers, both scored by our objective in one pass."""
+    ours, objective = fit.model, fit.objective
+    theta = objective.coordinates.theta
+    at = np.column_stack([theta(ours.weights, ours.intercept), theta(theirs.w, theirs.intercept)])
+    parts = [
+        scorer(objective.loss, ours.weights, ours.intercept),
+        scorer(objective.loss, theirs.w, theirs.intercept),
+    ]
+    objectives = objective.values(at, "both answers")
+    states = objective.dataset.aggregate(Several(*parts))
+    metrics = [part.metrics(state) for part, state in zip(parts, states, strict=True)]
+    largest = max(float(np.max(np.abs(ours.weights), initial=0.0)), np.finfo(float).tiny)
+    return {
+        "problem": _problem(ours),
+        "engines": {
+            OURS: {
+                "objective": float(objectives[0]),
+                "metrics": metrics[0],
+                "intercept": ours.intercept,
+                "n_iter": ours.n_iter,
+                "n_passes": ours.n_passes,
+                "seconds": ours.seconds,
+                "status": ours.status,
+                "about": f"solver {ours.solver}",
+                "version": ours.library_versions["w261reg"],
+            },
+            THEIRS: {
+                "objective": float(objectives[1]),
+                "metrics": metrics[1],
+                "intercept": theirs.intercept,
+                "n_iter": theirs.n_iter,
+                "n_passes": None,
+                "seconds": theirs.seconds,
+                "status": None,
+                "about": theirs.about,
+                "version": version,
+            },
+        },
+        "coefficients": [
+            {"feature": name, OURS: float(a), THEIRS: float(b)}
+            for name, a, b in zip(ours.feature_names, ours.weights, theirs.w, strict=True)
+        ],
+        "objective_difference": float(objectives[1] - objectives[0]),
+        "max_coefficient_difference": float(
+            np.max(np.abs(theirs.w - ours.weights), initial=0.0) / largest
+        ),
+        "note": "Each engine ran once, w261reg first in a fresh session: not a benchmark.",
+    }
+
+
+def _problem(model: Model) -> dict[str, Any]:
+    return {
+        "loss": model.loss,
+        "l1": model.l1,
+        "l2": model.l2,
+        "fit_intercept": model.fit_intercept,
+        "standardization": model.standardization,
+        "rows": model.rows,
+        "features": len(model.feature_names),
+    }

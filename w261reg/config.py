@@ -1,0 +1,187 @@
+"""What a user can ask for: one vocabulary from the command line and TOML to the solvers."""
+
+import math
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
+
+from w261reg.conventions import CONVENTIONS
+from w261reg.errors import InputError
+from w261reg.losses import LOSSES
+from w261reg.penalties import PENALTIES
+from w261reg.registry import lookup
+from w261reg.solvers import SOLVERS
+from w261reg.solvers.choose import check_options
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A problem and how to solve it. Names are pyspark.ml's, in snake case.
+
+    Attributes:
+        data: path of the table; "" where Python passes an object.
+        label: label column.
+        positive: the label value that counts as 1.
+        features: feature columns; None is all others.
+        weight: column of row weights >= 0; None is 1 each.
+        loss: a name in LOSSES.
+        reg_param: strength of the penalty, >= 0, in the convention's terms.
+        elastic_net_param: 0 is L2, 1 is L1.
+        fit_intercept: whether there is an intercept; it is never penalised.
+        convention: what the strength means; a name in CONVENTIONS.
+        standardization: penalise weights times standard deviations; None is the convention's habit.
+        solver: a name in SOLVERS, or auto.
+        step_size: fixed step of gradient descent, in the convention's terms; None is Armijo.
+        max_iter: the most iterations.
+        tol: the scale-free optimality residual at which to stop.
+        warm_start: a model to start from.
+        aggregation_depth: levels of merging in a pass; None chooses.
+        master: Spark's master; None is spark-submit's, or local[*,4].
+        penalties: strengths of further penalties, by their option's name.
+    """
+
+    data: str = ""
+    label: str | None = None
+    positive: str | float | None = None
+    features: tuple[str, ...] | None = None
+    weight: str | None = None
+    loss: str = ""
+    reg_param: float = 0.0
+    elastic_net_param: float = 0.0
+    fit_intercept: bool = True
+    convention: str = "spark"
+    standardization: bool | None = None
+    solver: str = "auto"
+    step_size: float | None = None
+    max_iter: int = 100
+    tol: float = 1e-9
+    warm_start: str | None = None
+    aggregation_depth: int | None = None
+    master: str | None = None
+    penalties: Mapping[str, float] = field(default_factory=dict)
+
+    def checked(self) -> Self:
+        """The settings with numbers as numbers and defaults resolved.
+
+        Raises:
+            InputError: a value breaks its rule; the message names argument, rule and value.
+        """
+        if not self.loss:
+            raise InputError(f"loss is required: one of {', '.join(sorted(LOSSES))}")
+        lookup("loss", self.loss, LOSSES)
+        convention = lookup("convention", self.convention, CONVENTIONS)
+        if self.solver != "auto":
+            lookup("solver", self.solver, {**SOLVERS, "auto": None})
+        check_options(self.solver, self.step_size)
+        checked = replace(
+            self,
+            reg_param=_number("reg_param", self.reg_param, low=0.0),
+            elastic_net_param=_number("elastic_net_param", self.elastic_net_param, 0.0, 1.0),
+            tol=_number("tol", self.tol, 0.0, above=True),
+            max_iter=_integer("max_iter", self.max_iter, 0),
+            penalties={k: _number(k, v, 0.0) for k, v in self.penalties.items()},
+            standardization=convention.standardizes
+            if self.standardization is None
+            else self.standardization,
+        )
+        if self.step_size is not None:
+            step = _number("step_size", self.step_size, 0.0, above=True)
+            checked = replace(checked, step_size=step)
+        if self.aggregation_depth is not None:
+            depth = _integer("aggregation_depth", self.aggregation_depth, 1)
+            checked = replace(checked, aggregation_depth=depth)
+        return checked
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat, without what is not set; penalties by their option's name."""
+        flat = asdict(self)
+        flat.update(flat.pop("penalties"))
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in flat.items()
+            if value is not None and value != ""
+        }
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Settings out of flat values, as TOML or the command line gives them.
+
+        Raises:
+            InputError: a name that is not a setting, or a value of the wrong type.
+        """
+        known = {f.name for f in fields(cls)} - {"penalties"}
+        options = penalty_options()
+        penalties = {key: value for key, value in values.items() if key in options}
+        for key in values:
+            if key not in known and key not in options:
+                raise InputError(f"{key!r} is not a setting; there are {', '.join(sorted(known))}")
+        chosen = {key: value for key, value in values.items() if key in known}
+        for key in ("data", "label", "weight", "loss", "convention", "solver", "master"):
+            if key in chosen and chosen[key] is not None and not isinstance(chosen[key], str):
+                raise InputError(f"{key} must be text, not {chosen[key]!r}")
+        for key in ("fit_intercept", "standardization"):
+            if chosen.get(key) is not None and not isinstance(chosen[key], bool):
+                raise InputError(f"{key} must be true or false, not {chosen[key]!r}")
+        if chosen.get("warm_start") is not None:
+            chosen["warm_start"] = os.fspath(chosen["warm_start"])
+        chosen["features"] = _names(chosen.get("features"))
+        return cls(**chosen, penalties=penalties)
+
+
+def penalty_options() -> dict[str, str]:
+    """The options of penalties that have one of their own: setting name -> penalty name."""
+    return {p.option: p.name for p in PENALTIES.values() if p.option is not None}
+
+
+def _names(features: Any) -> tuple[str, ...] | None:
+    if features is None:
+        return None
+    if isinstance(features, str):
+        features = [name.strip() for name in features.split(",")]
+    if not isinstance(features, Sequence) or not all(isinstance(f, str) and f for f in features):
+        raise InputError(f"features must be column names, not {features!r}")
+    return tuple(features)
+
+
+def _number(
+    name: str, value: Any, low: float, high: float = math.inf, above: bool = False
+) -> float:
+    rule = f"> {low:g}" if above else f">= {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be a number {rule}, not {value!r}") from None
+    inside = low < number <= high if above else low <= number <= high
+    if isinstance(value, bool) or not inside or math.isinf(number):
+        raise InputError(f"{name} must be {rule}, not {value}")
+    return number
+
+
+def _integer(name: str, value: Any, low: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise InputError(f"{name} must be an integer >= {low}, not {value!r}")
+    return value
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """Settings in a TOML file, by their names with underscores; `no_` switches are understood.
+
+    Raises:
+        InputError: the file is missing or is not TOML.
+    """
+    try:
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"config {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"config {path} is not TOML: {error}") from None
+    plain: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name in ("no_intercept", "no_standardization"):
+            name, value = {"no_intercept": "fit_intercept"}.get(name, "standardization"), not value
+        plain[name] = value
+    return plain

@@ -1,0 +1,43 @@
+"""What a dataset is: blocks, and a way to run one pass over them."""
+
+from abc import ABC, abstractmethod
+from typing import TypeVar
+
+from w261reg.aggregators.base import Aggregator
+
+S = TypeVar("S")
+
+
+class Dataset(ABC):
+    """Holds the blocks of a problem and counts the passes over them.
+
+    Attributes:
+        n_features: n.
+        passes: passes so far; the first also reads and packs the source.
+    """
+
+    def __init__(self, n_features: int) -> None:
+        self.n_features = n_features
+        self.passes = 0
+
+    def aggregate(self, aggregator: Aggregator[S]) -> S:
+        """One pass: the aggregator's state over all rows.
+
+        Raises:
+            InputError: the source cannot be read, or has no rows, or the pass cannot fit.
+            ComputeError: the pass failed.
+        """
+        state = self._run(aggregator)
+        self.passes += 1
+        return state
+
+    @abstractmethod
+    def _run(self, aggregator: Aggregator[S]) -> S: ...
+
+    def release(self) -> None:  # noqa: B027 - nothing to give back is a fine answer
+        """Give back what the dataset holds; it cannot be used afterwards."""
+
+    @property
+    @abstractmethod
+    def parallelism(self) -> str:
+        """In words, how a pass is split: for logs and reports."""

@@ -1,0 +1,46 @@
+"""Spark's failures, said in one line."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from w261reg.errors import ComputeError, InputError
+
+
+@contextmanager
+def spark_failures(what: str) -> Iterator[None]:
+    """Turns an error out of Spark into one line that names the cause.
+
+    Raises:
+        ComputeError: instead of the Py4J error with its Java and Python traces.
+        InputError: where the cause is one.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (Py4JError, PySparkException) as error:
+        text = str(error)
+        if (found := re.findall(r"w261reg\.errors\.InputError: (.*)", text)) != []:
+            raise InputError(found[-1]) from None
+        raise ComputeError(f"{what} failed on Spark: {_cause(text)}") from None
+
+
+def _cause(text: str) -> str:
+    if missing := re.search(r"No module named '([\w.]+)'", text):
+        return (
+            f"the executors' Python has no module {missing.group(1)!r}: ship it with --py-files "
+            "or a packed environment (see README)"
+        )
+    if "maxResultSize" in text:
+        return "the results exceed spark.driver.maxResultSize; raise it"
+    python = re.findall(r"^\s*([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)): (.*)$", text, re.M)
+    own = [f"{name}: {message}" for name, message in python if not name.startswith("org.")]
+    partition = re.search(r"Task (\d+) in stage", text)
+    where = f" (partition {partition.group(1)})" if partition else ""
+    if own:
+        return own[0][:300] + where
+    reason = re.search(r"(?:Reason|reason|Caused by): (.*)", text)
+    first = reason.group(1) if reason else text.strip().splitlines()[0]
+    return first[:300] + where

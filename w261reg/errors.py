@@ -1,0 +1,16 @@
+"""The errors a user can meet, each with the exit code the command line gives it."""
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used: one line that names the argument, the rule and the value.
+
+    Exit code 2. Raised before anything of the user's is changed.
+    """
+
+    exit_code = 2
+
+
+class ComputeError(RuntimeError):
+    """The computation failed for a reason that is not the user's input. Exit code 1."""
+
+    exit_code = 1

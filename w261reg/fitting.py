@@ -1,0 +1,243 @@
+"""One fit: first pass, checks, conventions, solver, scores."""
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w261reg.aggregators import (
+    ClassificationScores,
+    RegressionScores,
+    Several,
+    Summarise,
+    Summary,
+)
+from w261reg.aggregators.census import TakeCensus
+from w261reg.checks import check_census, check_summary
+from w261reg.config import Settings, penalty_options
+from w261reg.conventions import strengths
+from w261reg.datasets import Dataset
+from w261reg.errors import InputError
+from w261reg.losses import Loss, get_loss
+from w261reg.model import Model, load
+from w261reg.objective import Objective
+from w261reg.penalties import PENALTIES
+from w261reg.solvers import SOLVERS, FitResult, Iteration, Solver, minimise
+from w261reg.solvers.choose import choose
+from w261reg.sources import Columns
+from w261reg.versions import library_versions
+
+Array = NDArray[np.float64]
+log = logging.getLogger("w261reg")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model, and what it was fitted on for those who go on with it."""
+
+    model: Model
+    objective: Objective
+    columns: Columns
+
+
+def fit(
+    settings: Settings, dataset: Dataset, columns: Columns, spark: str | None, began: float
+) -> Fit:
+    """Fit a model to a dataset.
+
+    Args:
+        settings: checked.
+        dataset: the rows; its first pass reads and packs them.
+        columns: what they hold.
+        spark: version of Spark, or None where it takes no part.
+        began: `time.perf_counter()` when the work began.
+
+    Raises:
+        InputError: the data or the settings cannot be used.
+        ComputeError: a pass failed.
+    """
+    loss = get_loss(settings.loss)
+    n = dataset.n_features
+    kinked = settings.reg_param > 0 and settings.elastic_net_param > 0
+    kinked = kinked or any(PENALTIES[penalty_options()[k]].kinked for k in settings.penalties)
+    if settings.solver == "auto":
+        name, why = choose(loss, n, kinked, settings.step_size)
+    else:
+        name, why = settings.solver, "the user's choice"
+    kind = SOLVERS[name]
+    gram = kind.gram and (settings.warm_start is None or kind.quadratic_only)
+    summary = dataset.aggregate(Summarise(n, gram))
+    classes = check_summary(summary, columns, loss)
+    log.info(
+        "read %s rows x %s features in %s, %.2f s",
+        f"{summary.rows:,}", f"{n:,}", dataset.parallelism, time.perf_counter() - began,
+    )  # fmt: skip
+    objective = _objective(settings, dataset, loss, summary)
+    constant = np.setdiff1d(np.arange(n), objective.coordinates.active)
+    if len(constant):
+        names = [columns.names[j] for j in constant[:5]]
+        more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
+        log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
+    log.info("solver %s: %s", name, why)
+    if name == "gram" and settings.warm_start is not None:
+        log.info("warm start: of no use to a solver that needs one pass")
+    solver = _solver(kind, settings, objective)
+    result = minimise(solver, objective, _start(settings, objective, columns), _monitor, began)
+    model = _model(settings, objective, columns, result, name, why, classes, spark)
+    model = replace(model, metrics={"train": _train_metrics(objective, result, model)})
+    seconds = time.perf_counter() - began
+    log.info("%s: %s", model.status, model.message)
+    return Fit(replace(model, seconds=seconds), objective, columns)
+
+
+def _objective(
+    settings: Settings, dataset: Dataset, loss: Loss, summary: Summary
+) -> Objective:
+    canonical = strengths(
+        settings.convention,
+        reg_param=settings.reg_param,
+        elastic_net_param=settings.elastic_net_param,
+        loss=loss,
+        summary=summary,
+        fit_intercept=settings.fit_intercept,
+        standardization=bool(settings.standardization),
+    )
+    extra = tuple(
+        PENALTIES[penalty_options()[option]].of(strength, canonical.scale)
+        for option, strength in settings.penalties.items()
+        if strength > 0
+    )
+    return Objective(dataset, loss, summary, canonical, settings.fit_intercept, extra)
+
+
+def _solver(kind: type[Solver], settings: Settings, objective: Objective) -> Solver:
+    options: dict[str, Any] = {"max_iter": settings.max_iter, "tol": settings.tol}
+    if kind.name == "gd":
+        options["standardized"] = bool(settings.standardization)
+        if settings.step_size is not None:
+            options["step_size"] = settings.step_size * objective.strengths.step
+    return kind(**options)
+
+
+def _start(settings: Settings, objective: Objective, columns: Columns) -> Array | None:
+    """theta of the model to start from."""
+    if settings.warm_start is None:
+        return None
+    model = load(settings.warm_start)
+    if set(model.feature_names) != set(columns.names):
+        different = sorted(set(model.feature_names) ^ set(columns.names))
+        raise InputError(
+            f"warm_start {settings.warm_start} has other features than the data: {different[0]!r} "
+            "is not in both"
+        )
+    if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept)):
+        raise InputError(f"warm_start {settings.warm_start} has coefficients that are not finite")
+    position = {name: j for j, name in enumerate(model.feature_names)}
+    w = model.weights[[position[name] for name in columns.names]]
+    return objective.coordinates.theta(w, model.intercept)
+
+
+def _monitor(entry: Iteration) -> None:
+    log.info(
+        "iteration %3d  objective %.12g  residual %.2e  step %.3g  passes %d  %.2f s",
+        entry.iteration, entry.objective, entry.residual, entry.step, entry.passes, entry.seconds,
+        extra={"live": True},
+    )  # fmt: skip
+
+
+def _model(
+    settings: Settings,
+    objective: Objective,
+    columns: Columns,
+    result: FitResult,
+    solver: str,
+    why: str,
+    classes: list[Any] | None,
+    spark: str | None,
+) -> Model:
+    names = columns.names
+    constant = np.setdiff1d(np.arange(len(names)), objective.coordinates.active)
+    return Model(
+        loss=settings.loss,
+        feature_names=names,
+        weights=result.w,
+        intercept=result.intercept,
+        classes=None if classes is None else tuple(classes),
+        label=columns.label,
+        vector_column=columns.columns[0] if columns.vector else None,
+        reg_param=settings.reg_param,
+        elastic_net_param=settings.elastic_net_param,
+        convention=settings.convention,
+        l1=objective.strengths.l1,
+        l2=objective.strengths.l2,
+        penalty_params=dict(settings.penalties),
+        fit_intercept=settings.fit_intercept,
+        standardization=bool(settings.standardization),
+        objective=result.evaluation.objective,
+        status=str(result.status),
+        message=result.message,
+        optimality_residual=result.evaluation.residual,
+        tol=settings.tol,
+        suboptimality_bound=result.suboptimality_bound,
+        standard_errors=None,
+        condition_number=result.condition_number,
+        n_iter=result.n_iter,
+        n_passes=result.history[-1].passes,
+        solver=solver,
+        why_solver=why,
+        rows=objective.summary.rows,
+        sum_of_weights=objective.summary.weight,
+        standard_deviations=tuple(map(float, objective.strengths.sd)),
+        constant_features=tuple(names[j] for j in constant),
+        library_versions=library_versions(spark),
+        history=result.history,
+        config=settings.to_dict(),
+    )
+
+
+def _train_metrics(objective: Objective, result: FitResult, model: Model) -> dict[str, float]:
+    """How well the model predicts its own training rows; a pass only where one is needed."""
+    if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept)):
+        return {"rows": model.rows}
+    if objective.loss.quadratic:  # the loss and the label's variance say it all
+        mse = 2 * result.evaluation.loss
+        variance = float(objective.summary.sd()[-1]) ** 2
+        r2 = 1 - mse / variance if variance > 0 else float("nan")
+        return {"rows": model.rows, "mse": mse, "rmse": mse**0.5, "r2": r2}
+    return score(objective.dataset, objective.loss, model.weights, model.intercept)
+
+
+def score(dataset: Dataset, loss: Loss, w: Array, b: float) -> dict[str, float]:
+    """Metrics of weights (n,) and intercept b on a dataset: one pass."""
+    scores = scorer(loss, w, b)
+    return scores.metrics(dataset.aggregate(scores))
+
+
+def scorer(loss: Loss, w: Array, b: float) -> Any:
+    """The aggregator that scores a model of this loss."""
+    return (ClassificationScores if loss.classification else RegressionScores)(loss, w, b)
+
+
+def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[str, float]:
+    """Metrics of a model on rows it may never have seen: one pass, the checks in it."""
+    loss = get_loss(model.loss)
+    scores = scorer(loss, model.weights, model.intercept)
+    census, state = dataset.aggregate(Several(TakeCensus(), scores))
+    check_census(census, columns)
+    if loss.classification:
+        known = set(model.classes or ())
+        if columns.positive is None:
+            known = {0, 1}
+        for value in census.labels:
+            if value not in known:
+                raise InputError(
+                    f"label column {columns.label!r} has the value {value!r}, which the model does "
+                    f"not know: {', '.join(map(str, known))}"
+                )
+    metrics: dict[str, float] = scores.metrics(state)
+    return metrics
+
+

@@ -1,0 +1,342 @@
+"""A fitted model: what it is, how good it is, predict, save and load."""
+
+import base64
+import html
+import json
+import math
+import os
+import tempfile
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import tomli_w
+from numpy.typing import NDArray
+from scipy import sparse
+
+from w261reg.errors import InputError
+from w261reg.files import replace_folder
+from w261reg.prediction import Predictor, check_free, feature_columns
+from w261reg.solvers import Iteration, Status
+from w261reg.sources import Source, TableSource, array_source, open_path
+from w261reg.sources.columns import Columns
+from w261reg.sources.frame import frame_schema, is_spark_frame
+
+Array = NDArray[np.float64]
+FORMAT_VERSION = 1
+# written beside model.json, not into it
+_BESIDE = ("history", "metrics", "config")
+
+
+@dataclass(frozen=True, repr=False)
+class Model:
+    """A linear model and the account of its fit; the fields are those of model.json.
+
+    Attributes:
+        loss: name of the loss.
+        feature_names: (n,).
+        weights: coefficients on the raw scale, (n,) in the features' order.
+        intercept: b, 0 without one.
+        classes: [the value that counts as 0, that which counts as 1], or None.
+        l1, l2: the effective canonical strengths.
+        objective: canonical F at the coefficients.
+        status: converged, max_iter, diverged or separated; message is the sentence.
+        optimality_residual: scale-free; `tol` bounds it.
+        suboptimality_bound: objective - optimum is proven to be at most this; None without proof.
+        n_iter, n_passes: iterations, and passes over the data with that which packs it.
+        solver, why_solver: which solver, and why that one.
+        rows, sum_of_weights: rows of positive weight, and S.
+        history: one entry an iteration.
+        metrics: how well it predicts, by data set: {"train": {...}}.
+        config: the effective configuration.
+    """
+
+    loss: str
+    feature_names: tuple[str, ...]
+    weights: Array
+    intercept: float
+    classes: tuple[Any, ...] | None
+    label: str | None
+    vector_column: str | None
+    reg_param: float
+    elastic_net_param: float
+    convention: str
+    l1: float
+    l2: float
+    penalty_params: dict[str, float]
+    fit_intercept: bool
+    standardization: bool
+    objective: float
+    status: str
+    message: str
+    optimality_residual: float
+    tol: float
+    suboptimality_bound: float | None
+    standard_errors: list[float] | None
+    condition_number: float | None
+    n_iter: int
+    n_passes: int
+    solver: str
+    why_solver: str
+    rows: int
+    sum_of_weights: float
+    standard_deviations: tuple[float, ...]
+    constant_features: tuple[str, ...]
+    library_versions: dict[str, str]
+    seconds: float = 0.0
+    history: tuple[Iteration, ...] = ()
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+
+    # --- what a notebook shows ------------------------------------------------------------------
+
+    @property
+    def coefficients(self) -> pd.DataFrame:
+        """A row a feature, by name: the coefficient, and times the feature's sd."""
+        sd = np.array([np.nan if s is None else s for s in self.standard_deviations])
+        return pd.DataFrame(
+            {"coefficient": self.weights, "standardized": self.weights * sd},
+            index=pd.Index(self.feature_names, name="feature"),
+        )
+
+    def summary(self) -> str:
+        """A few lines: the problem, how it ended, how good it is."""
+        from w261reg.report import summary_rows
+
+        rows = summary_rows(self.to_dict())
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        from w261reg.report import figures_of, summary_rows
+
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in summary_rows(self.to_dict())
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            self.write(Path(folder))
+            figures = figures_of(Path(folder))
+        images = "".join(
+            f"<img alt='{html.escape(name)}' style='max-width:100%' "
+            f"src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
+            for name, png in figures.items()
+        )
+        return f"<table>{rows}</table>{images}"
+
+    # --- predict --------------------------------------------------------------------------------
+
+    @property
+    def predictor(self) -> Predictor:
+        """The part that tasks need."""
+        return Predictor(self.weights, self.intercept, self.loss, self.classes)
+
+    def columns_in(self, schema: pa.Schema) -> Columns:
+        """Where the features are in a table. Raises InputError if one is missing."""
+        return feature_columns(schema, self.feature_names, self.vector_column)
+
+    def predict(self, data: Any) -> Any:
+        """Predictions for a path, a table or an array.
+
+        Args:
+            data: a matrix (m, n), dense or sparse; a pandas DataFrame, an Arrow table or a path; or
+                a Spark DataFrame.
+
+        Returns:
+            For a matrix, the predictions (m,). For a Spark DataFrame, it with the columns
+            `prediction` and, for classes, `probability` (of the second class) appended; for any
+            other table, the same as a pandas DataFrame.
+
+        Raises:
+            InputError: a feature is missing, or has values that are not usable.
+        """
+        if is_spark_frame(data):
+            return self._predict_frame(data)
+        if isinstance(data, np.ndarray | list) or sparse.issparse(data):
+            source, _, _ = array_source(data, None, None)
+            return self._table(source)["prediction"].to_numpy()
+        if isinstance(data, str | os.PathLike):
+            return self._table(open_path(os.fspath(data)))
+        return self._table(TableSource(data))
+
+    def probability(self, data: Any) -> Array:
+        """P(second class) for each row of a matrix or table: (m,)."""
+        if self.classes is None:
+            raise InputError(f"probability is for classification, not for loss {self.loss!r}")
+        if isinstance(data, np.ndarray | list) or sparse.issparse(data):
+            source: Source = array_source(data, None, None)[0]
+        else:
+            source = open_path(os.fspath(data)) if isinstance(data, str) else TableSource(data)
+        return np.asarray(self._table(source)["probability"].to_numpy())
+
+    def _table(self, source: Source) -> pd.DataFrame:
+        check_free(source.schema)
+        columns = self.columns_in(source.schema)
+        handles = source.handles(len(self.feature_names))
+        batches = [
+            self.predictor.append(batch, columns)
+            for _, batch in source.read(handles, None, columns.columns)
+        ]
+        if not batches:
+            raise InputError(f"{source.description} has no rows")
+        frame: pd.DataFrame = pa.Table.from_batches(batches).to_pandas()
+        return frame
+
+    def _predict_frame(self, frame: Any) -> Any:
+        """Predictions as a Spark column expression would give them: one mapInArrow, no shuffle."""
+        from pyspark.sql.types import DoubleType, LongType, StringType, StructType
+
+        schema = frame_schema(frame)
+        check_free(schema)
+        columns, predictor = self.columns_in(schema), self.predictor
+        kinds = {"string": StringType(), "int64": LongType(), "double": DoubleType()}
+        out = StructType(list(frame.schema.fields))
+        for name, kind in predictor.types().items():
+            out = out.add(name, kinds[str(kind)])
+
+        def predict(batches: Any) -> Any:
+            for batch in batches:
+                yield predictor.append(batch, columns)
+
+        return frame.mapInArrow(predict, out)
+
+    # --- files ----------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """model.json: plain values, non-finite numbers as None."""
+        document: dict[str, Any] = {"format_version": FORMAT_VERSION}
+        for entry in fields(self):
+            if entry.name in _BESIDE:
+                continue
+            name = "coefficients" if entry.name == "weights" else entry.name
+            document[name] = plain(getattr(self, entry.name))
+        return document
+
+    @property
+    def ok(self) -> bool:
+        """Whether the coefficients are a solution, or on the way to one."""
+        return self.status in (Status.CONVERGED, Status.MAX_ITER)
+
+    def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write the result folder: model, history, metrics, configuration, report and figures.
+
+        The folder appears whole or not at all.
+
+        Raises:
+            InputError: it exists already and `overwrite` is False, or cannot be written.
+        """
+        from w261reg.report import write_report
+
+        with replace_folder(folder, overwrite) as partial:
+            self.write(partial)
+            write_report(partial)
+        return Path(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write model.json, metrics.json, config.toml and history.csv into a folder."""
+        (folder / "model.json").write_text(dumps(self.to_dict()))
+        (folder / "metrics.json").write_text(dumps(plain(self.metrics)))
+        (folder / "config.toml").write_text(tomli_w.dumps(self.config))
+        names = [entry.name for entry in fields(Iteration)]
+        table = pd.DataFrame([[getattr(i, n) for n in names] for i in self.history], columns=names)
+        table.to_csv(folder / "history.csv", index=False)
+
+
+def dumps(document: Any) -> str:
+    """JSON that any reader accepts: no NaN, no infinity."""
+    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Python's own types; numbers that are not finite become None."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return value
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """The model in a result folder or a model.json; nothing in it is ever executed.
+
+    Raises:
+        InputError: it is missing, truncated, of a newer format, or not a model.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "model.json"
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"model not found: {file}") from None
+    except OSError as error:
+        raise InputError(f"model {file} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"model {file} is not a whole model.json: {error}") from None
+    return _from_document(document, file)
+
+
+def _from_document(document: Any, file: Path) -> Model:
+    if not isinstance(document, dict) or "format_version" not in document:
+        raise InputError(f"model {file} is not a model.json: it has no format_version")
+    version = document["format_version"]
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise InputError(
+            f"model {file} has format_version {version}, and this w261reg reads up to "
+            f"{FORMAT_VERSION}: upgrade w261reg"
+        )
+    values = dict(document)
+    values["weights"] = values.pop("coefficients", None)
+    wanted = [entry.name for entry in fields(Model) if entry.name not in _BESIDE]
+    missing = [name for name in wanted if name not in values]
+    if missing or values["weights"] is None:
+        name = "coefficients" if missing == ["weights"] or not missing else missing[0]
+        raise InputError(f"model {file} is not a whole model.json: it has no {name!r}")
+    try:
+        weights = np.array(values["weights"], dtype=float)
+        names = tuple(map(str, values["feature_names"]))
+        nan = float("nan")
+        values.update(
+            weights=weights,
+            feature_names=names,
+            intercept=nan if values["intercept"] is None else float(values["intercept"]),
+            classes=None if values["classes"] is None else tuple(values["classes"]),
+        )
+        for key in ("standard_deviations", "constant_features"):
+            values[key] = tuple(values[key])
+        for key in ("objective", "optimality_residual"):
+            values[key] = nan if values[key] is None else float(values[key])
+    except (TypeError, ValueError):
+        raise InputError(f"model {file} is not a model.json: it has values of wrong types") from None
+    if weights.shape != (len(names),):
+        raise InputError(
+            f"model {file} has {len(names)} feature names for coefficients of shape {weights.shape}"
+        )
+    return Model(**{name: values[name] for name in wanted}, **_beside(file.parent))
+
+
+def _beside(folder: Path) -> dict[str, Any]:
+    """History, metrics and configuration, as far as they are there."""
+    found: dict[str, Any] = {}
+    try:
+        table = pd.read_csv(folder / "history.csv")
+        found["history"] = tuple(Iteration(*row) for row in table.itertuples(index=False))
+        found["metrics"] = json.loads((folder / "metrics.json").read_text())
+        found["config"] = tomllib.loads((folder / "config.toml").read_text())
+    except (OSError, ValueError, TypeError):
+        pass  # a model.json on its own is a model
+    return found

@@ -1,0 +1,311 @@
+"""The function that is minimised: mean loss + penalty, each evaluation one pass."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w261reg.aggregators import Evaluate, Summary, Sums
+from w261reg.conventions import Strengths
+from w261reg.datasets import Dataset
+from w261reg.losses import Loss
+from w261reg.penalties import ElasticNet, Penalty, PenaltySum
+from w261reg.penalties.l1 import L1
+from w261reg.penalties.l2 import L2
+from w261reg.scaling import Coordinates
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The objective at one theta (p,).
+
+    Attributes:
+        theta: where.
+        loss: mean loss.
+        objective: F = loss + penalty.
+        loss_gradient: of the mean loss alone, in theta (p,).
+        gradient: of F, in theta; at a kink the subgradient that takes sign(0) = 0.
+        residual: the scale-free optimality residual (see `Objective.residual`).
+        hessian: of F away from kinks (p, p); None where only the gradient was asked for.
+        margin: smallest margin of any row; infinite for losses without one.
+    """
+
+    theta: Array
+    loss: float
+    objective: float
+    loss_gradient: Array
+    gradient: Array
+    residual: float
+    hessian: Array | None = None
+    margin: float = np.inf
+
+    @property
+    def finite(self) -> bool:
+        """Whether the objective and its gradient are numbers."""
+        return bool(np.isfinite(self.objective) and np.isfinite(self.gradient).all())
+
+
+class Objective:
+    """F(theta) = (1/S) sum s l(y, z) + R(w) over a dataset, in the coordinates of `scaling`.
+
+    Args:
+        dataset: the rows.
+        loss: pointwise loss.
+        summary: what the first pass found.
+        strengths: l1, l2 and the scale of both.
+        fit_intercept: whether there is an intercept, which is never penalised.
+        extra: penalties beside L1 and L2.
+
+    Attributes:
+        coordinates: between theta and (w, b).
+        rho: root mean square of l' at the null model; the unit of the residual.
+        kink: half the jump of F's derivative at u_j = 0, (p,).
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        loss: Loss,
+        summary: Summary,
+        strengths: Strengths,
+        fit_intercept: bool,
+        extra: tuple[Penalty, ...] = (),
+    ) -> None:
+        self.dataset, self.loss, self.summary, self.strengths = dataset, loss, summary, strengths
+        self.fit_intercept = fit_intercept
+        self.extra = extra
+        self.penalty = PenaltySum((*standard_penalty(strengths), *extra))
+        self.coordinates = Coordinates.of(summary, fit_intercept)
+        self.rho = self._null_rms()
+        self.kink = self._to_theta(self.penalty.kink(np.zeros(dataset.n_features)))
+
+    @property
+    def p(self) -> int:
+        """Number of coordinates of theta."""
+        return self.coordinates.p
+
+    @property
+    def smooth(self) -> bool:
+        """Whether F has no kink."""
+        return not self.kink.any()
+
+    @property
+    def unpenalised(self) -> bool:
+        """Whether there is no penalty at all."""
+        return not self.penalty.terms
+
+    # --- the null model: all weights 0 ----------------------------------------------------------
+
+    def null_theta(self) -> Array:
+        """Weights 0 and the best intercept."""
+        theta = np.zeros(self.p)
+        if self.fit_intercept:
+            theta[-1] = self.loss.null_predictor(self.summary.y_mean)
+        return theta
+
+    def _null_mean(self) -> float:
+        z = np.array([self.null_theta()[-1] if self.fit_intercept else 0.0])
+        return float(self.loss.mean(z)[0])
+
+    def _null_rms(self) -> float:
+        """rms of l' at the null model, from moments: l' = mu - y for a canonical loss."""
+        sd = float(self.summary.sd()[-1])
+        rms = float(np.hypot(sd, self._null_mean() - self.summary.y_mean))
+        if rms > 0:
+            return rms
+        return max(abs(self.summary.y_mean), 1.0)  # a constant label is fitted exactly: any unit
+
+    def null_evaluation(self) -> Evaluation | None:
+        """The second-order evaluation at the null model out of the Gram matrix; no pass.
+
+        At constant z the Hessian is l'' times the second moments of x, and the gradient of a
+        canonical loss is E[(mu - y) x]: both are known after the first pass. None without the Gram
+        matrix.
+        """
+        if not (self.summary.gram and self.loss.canonical):
+            return None
+        theta = self.null_theta()
+        z0 = float(theta[-1]) if self.fit_intercept else 0.0
+        value, curvature = self._null_loss(z0)
+        gradient, hessian = self._constant_curvature(np.zeros(self.p), self._null_mean())
+        return self._evaluation(theta, value, gradient, curvature * hessian, np.inf)
+
+    def quadratic_evaluation(self, theta: Array) -> Evaluation:
+        """The second-order evaluation of squared error at any theta out of the Gram matrix."""
+        moments, xy = self.scaled_moments()
+        u = theta[: len(xy)]
+        z0 = float(theta[-1]) if self.fit_intercept else 0.0
+        gradient, hessian = self._constant_curvature(np.append(u, 0.0)[: self.p], z0)
+        value = self._null_loss(z0)[0] + float(u @ (0.5 * (moments @ u) - xy))
+        if not self.fit_intercept:  # moments are about 0 there, and so must the label's be
+            value = 0.5 * self.y_square() + float(u @ (0.5 * (moments @ u) - xy))
+        return self._evaluation(theta, value, gradient, hessian, np.inf)
+
+    def y_square(self) -> float:
+        """The label's second moment: its variance with an intercept, else E[y^2]."""
+        mean = 0.0 if self.fit_intercept else self.summary.y_mean
+        return float(np.hypot(self.summary.sd()[-1], mean)) ** 2
+
+    def _constant_curvature(self, slope: Array, mu: float) -> tuple[Array, Array]:
+        """Gradient and Hessian of the mean loss where l'' = 1 and l' = mu + slope'x - y."""
+        moments, xy = self.scaled_moments()
+        n = len(xy)
+        gradient = np.zeros(self.p)
+        hessian = np.zeros((self.p, self.p))
+        hessian[:n, :n] = moments
+        gradient[:n] = moments @ slope[:n] - xy
+        if self.fit_intercept:
+            gradient[n] = mu - self.summary.y_mean
+            hessian[n, n] = 1.0
+        else:
+            mean = np.ldexp(
+                self.summary.mean[self.coordinates.active], -self.coordinates.exponent
+            )
+            gradient[:n] += mu * mean
+        return gradient, hessian
+
+    def scaled_moments(self) -> tuple[Array, Array]:
+        """(1/S) X'SX and (1/S) X'Sy of the active features in theta's units, centred with an
+        intercept: (n_active, n_active) and (n_active,). Needs the Gram matrix."""
+        exponent = np.zeros(self.dataset.n_features + 1, dtype=np.int64)
+        active = self.coordinates.active
+        exponent[active] = self.coordinates.exponent
+        both = self.summary.second_moments(exponent, centred=self.fit_intercept)
+        return both[np.ix_(active, active)], both[active, -1]
+
+    def _null_loss(self, z0: float) -> tuple[float, float]:
+        """Mean loss and curvature at a constant z; a canonical l is -y z + a function of z or y."""
+        y, z = np.array([self.summary.y_mean]), np.array([[z0]])
+        value = float(self.loss.value(y, z)[0, 0])
+        if self.loss.quadratic:  # E[(z - y)^2]/2 = (z - E y)^2/2 + var(y)/2
+            value += float(self.summary.sd()[-1]) ** 2 / 2
+        return value, float(self.loss.curvature(y, z)[0, 0])
+
+    # --- evaluations, one pass each -------------------------------------------------------------
+
+    def evaluate(self, theta: Array, order: int, label: str = "") -> Evaluation:
+        """F, gradient and, for order 2, Hessian at theta (p,): one pass."""
+        scale = self.coordinates.full_unit() if order == 2 else None
+        sums = self._pass(theta[:, None], order, label, scale)
+        weight = self.summary.weight
+        active, n = self.coordinates.active, len(self.coordinates.active)
+        gradient = np.empty(self.p)
+        gradient[:n] = self.coordinates.unit * (sums.gradient[active, 0] / weight)
+        hessian = None
+        if order == 2:
+            hessian = np.empty((self.p, self.p))
+            hessian[:n, :n] = sums.hessian[np.ix_(active, active)] / weight
+        if self.fit_intercept:
+            gradient[n] = sums.intercept[0] / weight
+            if hessian is not None:
+                hessian[n, :n] = hessian[:n, n] = sums.mixed[active] / weight
+                hessian[n, n] = sums.curvature / weight
+        return self._evaluation(
+            theta, float(sums.value[0]) / weight, gradient, hessian, float(sums.margin[0])
+        )
+
+    def values(self, thetas: Array, label: str = "") -> Array:
+        """F at each column of thetas (p, k): (k,), one pass."""
+        sums = self._pass(thetas, 0, label)
+        w = self.coordinates.weights(thetas)
+        penalties = np.array([self.penalty.value(column) for column in w.T])
+        return sums.value / self.summary.weight + penalties
+
+    def margins(self, thetas: Array, label: str = "") -> Array:
+        """The smallest margin of any row at each column of thetas (p, k): (k,), one pass."""
+        return self._pass(thetas, 0, label).margin
+
+    def _pass(self, thetas: Array, order: int, label: str, scale: Array | None = None) -> Sums:
+        w = self.coordinates.weights(thetas)
+        b = self.coordinates.centred_intercept(thetas)
+        evaluate = Evaluate(self.loss, w, b, self.coordinates.centre, order, scale)
+        if label:
+            evaluate.name = f"{label}: {evaluate.name}"
+        return self.dataset.aggregate(evaluate)
+
+    def _evaluation(
+        self,
+        theta: Array,
+        loss: float,
+        loss_gradient: Array,
+        hessian: Array | None,
+        margin: float,
+    ) -> Evaluation:
+        w = self.coordinates.weights(theta)
+        # a diverging model overflows: the solver sees numbers that are not finite and says so
+        with np.errstate(over="ignore", invalid="ignore"):
+            objective = loss + self.penalty.value(w)
+            gradient = loss_gradient + self._to_theta(self.penalty.gradient(w))
+            if hessian is not None:
+                hessian = hessian + self.penalty_hessian(w)
+            residual = self.residual(theta, loss_gradient)
+        return Evaluation(
+            theta, loss, objective, loss_gradient, gradient, residual, hessian, margin
+        )
+
+    # --- the penalty in theta -------------------------------------------------------------------
+
+    def _to_theta(self, raw: Array) -> Array:
+        """A derivative in w (n,) as a derivative in theta (p,)."""
+        u = self.coordinates.unit * raw[self.coordinates.active]
+        return np.append(u, 0.0) if self.fit_intercept else u
+
+    def penalty_hessian(self, w: Array) -> Array:
+        """Second derivative of the penalty away from kinks, in theta (p, p)."""
+        raw = self.penalty.hessian(w)
+        active, unit = self.coordinates.active, self.coordinates.unit
+        n = len(active)
+        total = np.zeros((self.p, self.p))
+        if raw.ndim == 1:
+            # d before d^2: (unit d)^2 stays in range where d^2 alone may not
+            total[np.arange(n), np.arange(n)] = unit * (raw[active] * unit)
+        else:
+            total[:n, :n] = unit[:, None] * raw[np.ix_(active, active)] * unit
+        return total
+
+    def residual(self, theta: Array, loss_gradient: Array) -> float:
+        """How far theta is from optimal, free of the units of features and weights.
+
+        max( max_j r_j / (sd_j rho), |g_b| / rho ), with r_j the distance of the loss's (centred)
+        gradient from the penalty's subdifferential, sd over S, rho the rms of l' at the null model.
+        """
+        if not np.isfinite(loss_gradient).all():
+            return float("inf")
+        active = self.coordinates.active
+        n = len(active)
+        w = self.coordinates.weights(theta)
+        raw = np.zeros_like(w)
+        raw[active] = loss_gradient[:n] / self.coordinates.unit
+        distance = self.penalty.residual(w, raw)[active]
+        sd = self.summary.sd()[:-1][active]
+        worst = float(np.max(distance / sd, initial=0.0))
+        if self.fit_intercept:
+            worst = max(worst, abs(float(loss_gradient[n])))
+        return worst / self.rho
+
+    def max_l1(self) -> float:
+        """The largest useful l1: above it all weights are 0. From the covariances, no pass."""
+        covariance = np.abs(self.null_gradient())
+        scale = self.strengths.scale[self.coordinates.active]
+        return float(np.max(covariance / scale, initial=0.0))
+
+    def null_gradient(self) -> Array:
+        """Gradient of the mean loss in w at the null model (active features only), canonical."""
+        active = self.coordinates.active
+        zero = np.zeros(self.dataset.n_features + 1, dtype=np.int64)
+        covariance = self.summary.label_covariance(zero)[active]
+        shift = self._null_mean() - self.summary.y_mean
+        return np.asarray(shift * self.summary.mean[active] - covariance)
+
+
+def standard_penalty(strengths: Strengths) -> tuple[Penalty, ...]:
+    """L1, L2 or the elastic net, whichever these strengths make; none where both are 0."""
+    l1, l2, scale = strengths.l1, strengths.l2, strengths.scale
+    if l1 and l2:
+        return (ElasticNet(l1, l2, scale),)
+    if l1:
+        return (L1(l1, scale),)
+    return (L2(l2, scale),) if l2 else ()
+

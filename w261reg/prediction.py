@@ -1,0 +1,103 @@
+"""Predictions appended to a table, batch by batch; runs in tasks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from w261reg.blocks import Block
+from w261reg.errors import InputError
+from w261reg.losses import get_loss
+from w261reg.sources.columns import Columns, is_vector, to_block
+
+Array = NDArray[np.float64]
+PREDICTION, PROBABILITY = "prediction", "probability"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What a task needs of a model: small, and without the report's baggage.
+
+    Attributes:
+        w, intercept: (n,) and b.
+        loss: name of the loss.
+        classes: [the value of 0, the value of 1], or None.
+    """
+
+    w: Array
+    intercept: float
+    loss: str
+    classes: tuple[Any, ...] | None
+
+    def linear(self, block: Block) -> Array:
+        """z = X w + b, (b,)."""
+        return block.dot(self.w[:, None], np.zeros_like(self.w))[:, 0] + self.intercept
+
+    def outputs(self, block: Block) -> dict[str, Array | list[Any]]:
+        """The columns to append: prediction and, for classes, the probability of the second."""
+        z = self.linear(block)
+        mean = get_loss(self.loss).mean(z)
+        if self.classes is None:
+            return {PREDICTION: mean}
+        values = np.array(self.classes, dtype=object)[(z > 0).astype(int)]
+        return {PREDICTION: values.tolist(), PROBABILITY: mean}
+
+    def types(self) -> dict[str, pa.DataType]:
+        """The Arrow types of `outputs`, the same for every batch."""
+        if self.classes is None:
+            return {PREDICTION: pa.float64()}
+        return {PREDICTION: pa.array(list(self.classes)).type, PROBABILITY: pa.float64()}
+
+    def append(self, batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+        """The batch with the predictions appended.
+
+        Raises:
+            InputError: a feature is null, NaN or infinite.
+        """
+        block = to_block(batch.select(list(dict.fromkeys(columns.columns))), columns)
+        if block.census.defects:
+            (column, kind), count = sorted(block.census.defects.items())[0]
+            raise InputError(
+                f"feature column {column!r} has {count} {kind} "
+                f"value{'s' * (count > 1)} in {block.census.rows} rows"
+            )
+        arrays = list(batch.columns)
+        fields = list(batch.schema)
+        kinds = self.types()
+        for name, values in self.outputs(block).items():
+            fields.append(pa.field(name, kinds[name]))
+            arrays.append(pa.array(values, kinds[name]))
+        return pa.record_batch(arrays, schema=pa.schema(fields))
+
+
+def feature_columns(schema: pa.Schema, names: Sequence[str], vector: str | None) -> Columns:
+    """Where a model finds its features in a table.
+
+    Args:
+        schema: of the table.
+        names: the model's features (n,).
+        vector: the vector column it was trained on, or None.
+
+    Raises:
+        InputError: a feature is missing.
+    """
+    vectors = [field.name for field in schema if is_vector(field.type)]
+    if vector in vectors:
+        return Columns((str(vector),), tuple(names), vector=True)
+    missing = [name for name in names if name not in schema.names]
+    if not missing:
+        return Columns(tuple(names), tuple(names))
+    if len(vectors) == 1:
+        return Columns((vectors[0],), tuple(names), vector=True)
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    raise InputError(f"feature column {missing[0]!r}{more} of the model is not in the data")
+
+
+def check_free(schema: pa.Schema) -> None:
+    """Raise InputError where the table already has a column that would be appended."""
+    for name in (PREDICTION, PROBABILITY):
+        if name in schema.names:
+            raise InputError(f"the data already has a column {name!r}; rename it")

@@ -1,0 +1,174 @@
+"""Tables of the page: heads and rows of plain text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from w261reg.report.result import OURS, THEIRS, Result, number
+from w261reg.report.text import (
+    NOTHING,
+    fmt,
+    loss_name,
+    nonzero,
+    penalty_name,
+    shown,
+    status_of,
+)
+
+SUMMARY_HEADS = [
+    "Problem",
+    "Loss",
+    "Penalty",
+    "Status",
+    "Objective",
+    "Residual",
+    "Non-zero",
+    "Passes",
+    "Seconds",
+    f"{THEIRS} objective minus ours",
+    f"{THEIRS} iterations",
+    f"{THEIRS} seconds",
+]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Heads and rows of text. `sizes` order the rows by importance, one number a row."""
+
+    heads: list[str]
+    rows: list[list[str]]
+    sizes: list[float]
+
+    def largest(self, count: int) -> Table:
+        """The `count` rows with the largest sizes, largest first."""
+        order = sorted(range(len(self.rows)), key=lambda i: (-self.sizes[i], i))[:count]
+        return Table(self.heads, [self.rows[i] for i in order], [self.sizes[i] for i in order])
+
+
+def coefficient_table(result: Result) -> Table:
+    """All coefficients in the model's order: number, name, value, sd, standardized, and so on."""
+    found = result.coefficients
+    has_errors = any(c.standard_error is not None for c in found)
+    compared = any(c.other is not None for c in found)
+    heads = ["#", "Feature", "Coefficient", "Sd of feature", "Standardized"]
+    heads += ["Standard error"] if has_errors else []
+    heads += [THEIRS, "Difference"] if compared else []
+    rows, sizes = [], []
+    for c in found:
+        row = [str(c.index), c.label, fmt(c.value, 6), fmt(c.sd, 4), fmt(c.standardized, 4)]
+        if has_errors:
+            row.append(fmt(c.standard_error, 4))
+        if compared:
+            both = c.value is not None and c.other is not None
+            difference = (c.other or 0.0) - (c.value or 0.0) if both else None
+            row += [fmt(c.other, 6), fmt(difference, 2)]
+        rows.append(row)
+        size = c.value if c.sd is None else c.standardized
+        sizes.append(-1.0 if size is None else abs(size))
+    return Table(heads, rows, sizes)
+
+
+def flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, value) pairs of nested dictionaries, names joined with dots."""
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from flat(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def metrics_table(result: Result) -> Table | None:
+    """One row a metric, one column a data set; None without metrics."""
+    sets = {name: m for name, m in result.metrics.items() if isinstance(m, dict)}
+    names = list(dict.fromkeys(key for m in sets.values() for key, _ in flat(m)))
+    if not names:
+        return None
+    columns = {name: dict(flat(m)) for name, m in sets.items()}
+    rows = [
+        [METRICS.get(name, name), *(_value(column.get(name)) for column in columns.values())]
+        for name in names
+    ]
+    return Table(["Metric", *columns], rows, [])
+
+
+METRICS = {
+    "rows": "Rows",
+    "rmse": "Root mean squared error (label units)",
+    "mse": "Mean squared error",
+    "mae": "Mean absolute error (label units)",
+    "r2": "R², share of variance explained",
+    "log_loss": "Log loss (nats a row)",
+    "auc": "Area under the ROC curve",
+    "accuracy": "Accuracy",
+}
+
+
+def engine_table(result: Result) -> Table | None:
+    """One row a fact, one column an engine; None without a comparison."""
+    engines = (result.comparison or {}).get("engines") or {}
+    engines = {name: facts for name, facts in engines.items() if isinstance(facts, dict)}
+    if not engines:
+        return None
+    rows = [
+        [head, *(_engine_value(facts.get(key)) for facts in engines.values())]
+        for head, key in (
+            ("Version", "version"),
+            ("Status", "status"),
+            ("Objective", "objective"),
+            ("Intercept", "intercept"),
+            ("Iterations", "n_iter"),
+            ("Passes over the data", "n_passes"),
+            ("Seconds", "seconds"),
+        )
+    ]
+    columns = {name: dict(flat(facts.get("metrics") or {})) for name, facts in engines.items()}
+    for name in dict.fromkeys(key for column in columns.values() for key in column):
+        cells = [_value(column.get(name)) for column in columns.values()]
+        rows.append([METRICS.get(name, name), *cells])
+    return Table(["", *engines], rows, [])
+
+
+def summary_cells(result: Result) -> dict[str, Any]:
+    """The result's row of the combined table: badge and colour, and the cells around them."""
+    model = result.model
+    badge, kind, _ = status_of(model)
+    comparison = result.comparison or {}
+    engines = comparison.get("engines") or {}
+    ours, theirs = engines.get(OURS) or {}, engines.get(THEIRS) or {}
+    seconds = number(ours.get("seconds"))
+    if seconds is None:
+        spent = [s for s in result.history["seconds"] if math.isfinite(s)]
+        seconds = max(spent, default=None)
+    return {
+        "before": [loss_name(model), penalty_name(model)],
+        "badge": badge.split(":")[0],
+        "kind": kind,
+        "after": [
+            fmt(number(model.get("objective")), 6),
+            fmt(number(model.get("optimality_residual")), 2),
+            nonzero(model),
+            _value(model.get("n_passes")),
+            fmt(seconds, 3),
+            fmt(number(comparison.get("objective_difference")), 2),
+            _value(theirs.get("n_iter")),
+            fmt(number(theirs.get("seconds")), 3),
+        ],
+    }
+
+
+def _value(value: object) -> str:
+    """A measured value: numbers rounded, everything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return shown(value)
+    return fmt(value, 6)
+
+
+def _engine_value(value: object) -> str:
+    # Objectives of two engines agree in many digits; rounding must not hide that they differ.
+    if isinstance(value, float):
+        return fmt(value, 12 if abs(value) < 1e9 else 6)
+    return NOTHING if value is None else _value(value)

@@ -1,0 +1,264 @@
+"""Numbers and sentences: everything the report says in words, as plain text."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from w261reg.report.result import NOT_A_SOLUTION, coefficients_of, number
+
+NOTHING = "-"
+# Relative difference of two objectives, each a sum over rows, that says nothing about the models.
+ROUNDING = 1e-14
+# Loss of the model -> (kind of model, name of the loss, its mean as it stands in the objective).
+LOSSES = {
+    "mse": ("linear regression", "squared error", "½ mean squared error"),
+    "bxe": ("logistic regression", "binary cross entropy", "mean binary cross entropy"),
+}
+# Status of the model -> (badge, kind of the badge's colour, what it means for the reader).
+STATUSES = {
+    "converged": (
+        "Converged",
+        "good",
+        "The coefficients solve the problem below to the requested tolerance.",
+    ),
+    "max_iter": (
+        "Stopped early",
+        "warn",
+        "The run was cut off before the tolerance was met. The coefficients are an approximation; "
+        "allow more iterations or loosen the tolerance.",
+    ),
+    "diverged": (
+        "Diverged: not a solution",
+        "bad",
+        "The iteration moved away from the minimum. The coefficients below are only the last "
+        "point it reached and must not be used.",
+    ),
+    "separated": (
+        "Separated: not a solution",
+        "bad",
+        "The features separate the classes, so the loss keeps falling as the coefficients grow "
+        "and no finite minimum exists. The coefficients below are only where the run stopped; "
+        "an L2 penalty gives the problem an answer.",
+    ),
+}
+
+
+def fmt(value: object, digits: int = 4) -> str:
+    """A number with `digits` significant digits, "-" for null and non-finite ones.
+
+    Exactly zero is "0", so that a coefficient which is zero differs from one that is tiny.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**15:
+        return f"{value:,}"
+    x = number(value)
+    if x is None:
+        return NOTHING
+    if x == 0:
+        return "0"
+    if not 1e-4 <= abs(x) < 1e9:
+        mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
+        return f"{_trim(mantissa)}e{exponent}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(x))))
+    return _trim(f"{x:,.{decimals}f}")
+
+
+def _trim(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def shown(value: object) -> str:
+    """A setting as text, numbers as they were written (a seed is not a quantity to round)."""
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return NOTHING if number(value) is None else repr(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(shown(item) for item in value) or NOTHING
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {shown(item)}" for key, item in value.items()) or NOTHING
+    return str(value)
+
+
+def counted(count: object, noun: str, plural: str | None = None) -> str:
+    """A count with its noun, as in "12 passes"; "-" if the count is not known."""
+    n = number(count)
+    if n is None:
+        return f"{NOTHING} {plural or noun + 's'}"
+    return f"{fmt(int(n))} {noun if n == 1 else plural or noun + 's'}"
+
+
+def work(model: dict[str, Any]) -> str:
+    """What the run did: iterations and passes over the data."""
+    passes = counted(model.get("n_passes"), "pass", "passes")
+    return f"{counted(model.get('n_iter'), 'iteration')}, {passes} over the data"
+
+
+def loss_name(model: dict[str, Any]) -> str:
+    """The loss in words; a loss this report does not know keeps its own name."""
+    loss = str(model.get("loss"))
+    return LOSSES[loss][1] if loss in LOSSES else loss
+
+
+def loss_term(model: dict[str, Any]) -> str:
+    """The loss as it stands in the objective, e.g. "½ mean squared error"."""
+    loss = str(model.get("loss"))
+    return LOSSES[loss][2] if loss in LOSSES else f"mean {loss}"
+
+
+def penalty_name(model: dict[str, Any]) -> str:
+    """The penalty in words."""
+    l1, l2 = number(model.get("l1")) or 0.0, number(model.get("l2")) or 0.0
+    if l1 and l2:
+        return "elastic net"
+    return "L1 (lasso)" if l1 else "L2 (ridge)" if l2 else "none"
+
+
+def problem_name(model: dict[str, Any]) -> str:
+    """The problem in one line, e.g. "Linear regression of y on 3 features, L1 (lasso) penalty"."""
+    loss = str(model.get("loss"))
+    kind = LOSSES[loss][0] if loss in LOSSES else f"{loss} model"
+    penalty = penalty_name(model)
+    features = counted(len(model.get("feature_names") or []), "feature")
+    label = f" of {model['label']}" if model.get("label") else ""
+    ending = "no penalty" if penalty == "none" else f"{penalty} penalty"
+    return f"{kind[:1].upper()}{kind[1:]}{label} on {features}, {ending}"
+
+
+def status_of(model: dict[str, Any]) -> tuple[str, str, str]:
+    """Badge, colour kind ("good", "warn", "bad", "unknown") and meaning of the status."""
+    status = str(model.get("status"))
+    return STATUSES.get(status, (status, "unknown", "This status is not known to the report."))
+
+
+def residual_text(model: dict[str, Any]) -> str:
+    """The residual beside the tolerance it is held against."""
+    residual, tol = fmt(number(model.get("optimality_residual")), 2), number(model.get("tol"))
+    return residual if tol is None else f"{residual} (tolerance {fmt(tol, 2)})"
+
+
+def residual_sentence(model: dict[str, Any]) -> str:
+    """What the optimality residual says about this answer."""
+    meaning = (
+        "The optimality residual says how far a point is from meeting the conditions of a "
+        "minimum. It is free of the units of features, label and weights, and it is 0 at the "
+        "exact minimum."
+    )
+    residual, tol = number(model.get("optimality_residual")), number(model.get("tol"))
+    if residual is None:
+        return f"{meaning} This run has none to report."
+    if tol is None:
+        return f"{meaning} Here it is {fmt(residual, 2)}."
+    side = "within" if residual <= tol else "above"
+    return f"{meaning} Here it is {fmt(residual, 2)}, {side} the tolerance {fmt(tol, 2)}."
+
+
+def bound_sentence(model: dict[str, Any]) -> str:
+    """The guarantee on the objective, empty if the model has none."""
+    bound = number(model.get("suboptimality_bound"))
+    if bound is None or model.get("status") in NOT_A_SOLUTION:
+        return ""
+    objective = number(model.get("objective"))
+    share = f", {fmt(bound / abs(objective), 2)} of its value" if objective and bound else ""
+    return f"The objective is at most {fmt(bound, 2)} above the optimum{share}."
+
+
+def nonzero(model: dict[str, Any]) -> str:
+    """Count of coefficients that are not exactly zero, e.g. "23 of 30"."""
+    values = [c.value for c in coefficients_of(model)]
+    text = f"{fmt(sum(v is not None and v != 0 for v in values))} of {fmt(len(values))}"
+    missing = sum(v is None for v in values)
+    return f"{text} ({fmt(missing)} not finite)" if missing else text
+
+
+def intercept_text(model: dict[str, Any]) -> str:
+    """The intercept, or one a class."""
+    if model.get("fit_intercept") is False:
+        return "not fitted"
+    intercept = model.get("intercept")
+    values = intercept if isinstance(intercept, list) else [intercept]
+    return ", ".join(fmt(number(value), 6) for value in values)
+
+
+def data_text(model: dict[str, Any]) -> str:
+    """Number of rows, and the sum of weights where rows do not all weigh one."""
+    rows, weights = number(model.get("rows")), number(model.get("sum_of_weights"))
+    text = counted(rows, "row")
+    if weights is None or weights == rows:
+        return text
+    return f"{text}, weights add up to {fmt(weights, 6)}"
+
+
+def summary_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
+    """The main facts about a fitted model as (name, text) pairs, in the order to show them.
+
+    `model` is the content of `model.json`. The text is plain: escape it before putting it in HTML.
+    """
+    badge, _, _ = status_of(model)
+    message = model.get("message")
+    rows = [
+        ("Problem", problem_name(model)),
+        ("Data", data_text(model)),
+        ("Status", f"{badge}. {message}" if message else badge),
+        ("Objective", fmt(number(model.get("objective")), 10)),
+        ("Optimality residual", residual_text(model)),
+    ]
+    if bound := bound_sentence(model):
+        rows.append(("Guarantee", bound))
+    rows += [
+        ("Non-zero coefficients", nonzero(model)),
+        ("Intercept", intercept_text(model)),
+        ("Work", work(model)),
+        ("Solver", shown(model.get("solver"))),
+    ]
+    return rows
+
+
+def convergence_sentence(model: dict[str, Any], n_history: int) -> str:
+    """What stands in the place of the convergence figure when there is no curve to draw."""
+    if n_history == 0:
+        return "No history was recorded."
+    if n_history > 1:
+        return "The history holds too few finite values to draw."
+    if model.get("status") in NOT_A_SOLUTION or model.get("status") == "max_iter":
+        return "The history holds a single point, so there is no curve to draw."
+    if number(model.get("n_passes")) in (None, 1):
+        return "The answer came in closed form from one pass over the data: no curve to draw."
+    passes = counted(model.get("n_passes"), "pass", "passes")
+    return f"The answer came in one step after {passes} over the data: no curve to draw."
+
+
+def comparison_sentences(comparison: dict[str, Any] | None) -> list[str]:
+    """What the comparison with pyspark.ml says: the objective, the coefficients, the note."""
+    if not comparison:
+        return []
+    found = []
+    difference = number(comparison.get("objective_difference"))
+    engines = comparison.get("engines") or {}
+    ours = number((engines.get("w261reg") or {}).get("objective"))
+    share = f" ({fmt(abs(difference / ours), 2)} of its value)" if difference and ours else ""
+    if difference is None:
+        found.append("The objectives of the two engines cannot be compared.")
+    elif difference == 0:
+        found.append("Both engines reached exactly the same objective.")
+    elif ours and abs(difference / ours) < ROUNDING:
+        found.append("The objectives of the two engines are equal up to rounding.")
+    else:
+        lower, higher = ("w261reg", "pyspark.ml") if difference > 0 else ("pyspark.ml", "w261reg")
+        found.append(
+            f"{lower} reached the lower objective: that of {higher} is "
+            f"{fmt(abs(difference), 2)} higher{share}. Both are evaluated on the problem above; "
+            "lower is closer to the minimum."
+        )
+    largest = number(comparison.get("max_coefficient_difference"))
+    if largest is not None:
+        found.append(
+            "The coefficients are exactly equal."
+            if largest == 0
+            else f"The coefficients differ by at most {fmt(largest, 2)} of the largest one."
+        )
+    if comparison.get("note"):
+        found.append(str(comparison["note"]))
+    return found

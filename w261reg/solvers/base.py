@@ -1,0 +1,272 @@
+"""The loop that all solvers share: init, step, stop."""
+
+import enum
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w261reg.errors import InputError
+from w261reg.objective import Evaluation, Objective
+from w261reg.solvers.certificates import Existence, existence, suboptimality_bound
+
+Array = NDArray[np.float64]
+
+
+class Status(enum.StrEnum):
+    """Why a fit ended, as in model.json."""
+
+    CONVERGED = "converged"
+    MAX_ITER = "max_iter"
+    DIVERGED = "diverged"
+    SEPARATED = "separated"
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One line of the history.
+
+    Attributes:
+        iteration: 0 is the start.
+        objective: F.
+        residual: the scale-free optimality residual, which `tol` bounds.
+        step: length of the step along its direction (a gradient step's eta); NaN at the start.
+        passes: passes over the data so far, that which reads and packs it included.
+        seconds: wall time since the fit began.
+    """
+
+    iteration: int
+    objective: float
+    residual: float
+    step: float
+    passes: int
+    seconds: float
+
+
+Monitor = Callable[[Iteration], None]
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a solver is.
+
+    Attributes:
+        evaluation: of the objective, at the current theta.
+        step: length of the last step.
+        stalled: why no further step is possible, or "".
+        note: what the user should know about the answer, or "".
+        condition: condition number of the last linear system; NaN where none was solved.
+        memory: what the solver keeps from step to step.
+    """
+
+    evaluation: Evaluation
+    step: float = float("nan")
+    stalled: str = ""
+    note: str = ""
+    condition: float = float("nan")
+    memory: Any = None
+
+
+@dataclass(frozen=True)
+class Solver(ABC):
+    """Settings only; a solver is one file in this folder, found by its `name`.
+
+    Attributes:
+        max_iter: the most iterations.
+        tol: the residual at which to stop.
+        smooth_only: cannot handle a penalty with an L1 part.
+        quadratic_only: needs a quadratic loss.
+        gram: whether the first pass should compute the Gram matrix.
+    """
+
+    max_iter: int = 100
+    tol: float = 1e-9
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    smooth_only: ClassVar[bool] = False
+    quadratic_only: ClassVar[bool] = False
+    gram: ClassVar[bool] = True
+
+    @abstractmethod
+    def init(self, objective: Objective, start: Array | None) -> State:
+        """The state at theta = start, or at the null model."""
+
+    @abstractmethod
+    def step(self, objective: Objective, state: State) -> State:
+        """The state after one iteration."""
+
+    def check(self, objective: Objective) -> None:
+        """Raise InputError before the first iteration where the problem is not this solver's."""
+        if self.smooth_only and not objective.smooth:
+            raise InputError(
+                f"solver {self.name} needs a penalty without an L1 part; use solver proximal or "
+                "auto, or elastic_net_param 0"
+            )
+        if self.quadratic_only and not objective.loss.quadratic:
+            raise InputError(
+                f"solver {self.name} needs a quadratic loss, not {objective.loss.name}; use auto"
+            )
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a solver found.
+
+    Attributes:
+        w: weights on the raw scale (n,).
+        intercept: b.
+        status, message: why it ended, as a word and as a sentence.
+        evaluation: of the objective at the answer.
+        suboptimality_bound: F - F* is proven to be at most this; None where nothing is proven.
+        condition_number: of the last linear system, or None.
+        n_iter: iterations.
+        history: one entry an iteration, the start first.
+    """
+
+    w: Array
+    intercept: float
+    status: Status
+    message: str
+    evaluation: Evaluation
+    suboptimality_bound: float | None
+    condition_number: float | None
+    n_iter: int
+    history: tuple[Iteration, ...] = field(default=())
+
+
+def start_at(objective: Objective, start: Array | None, order: int) -> Evaluation:
+    """The evaluation at the start; at the null model it costs no pass where moments tell it."""
+    if start is None:
+        known = objective.null_evaluation()
+        if known is not None:
+            return known
+        start = objective.null_theta()
+    return objective.evaluate(start, order, "start")
+
+
+def minimise(
+    solver: Solver,
+    objective: Objective,
+    start: Array | None = None,
+    monitor: Monitor = lambda _: None,
+    began: float | None = None,
+) -> FitResult:
+    """Run a solver until it converges, cannot go on, or has used its iterations.
+
+    Args:
+        solver: what takes the steps.
+        objective: what is minimised.
+        start: theta (p,), or None for the null model.
+        monitor: called once an iteration.
+        began: `time.perf_counter()` at the start of the fit; now if None.
+
+    Raises:
+        InputError: the solver cannot handle this problem.
+    """
+    solver.check(objective)
+    began = time.perf_counter() if began is None else began
+    state = solver.init(objective, start)
+    first = state.evaluation
+    history: list[Iteration] = []
+    certified_at = np.inf
+    iteration = 0
+    while True:
+        now = state.evaluation
+        seconds = time.perf_counter() - began
+        passes = objective.dataset.passes
+        history.append(
+            Iteration(iteration, now.objective, now.residual, state.step, passes, seconds)
+        )
+        monitor(history[-1])
+        ended = _ended(solver, state, first)
+        separates = objective.unpenalised and objective.loss.may_separate
+        if separates and now.margin > 0 and np.isfinite(now.margin):
+            ended = (
+                Status.SEPARATED,
+                "the model separates the classes without an error, so larger weights always fit "
+                "better and there is no optimum; add a penalty",
+            )
+        elif ended and ended[0] is Status.CONVERGED and separates:
+            # a residual that tends to 0 while the weights tend to infinity is no convergence;
+            # the proof may cost a pass, so it is tried again only after real progress
+            ended = None
+            if now.residual <= 0.1 * certified_at:
+                certified_at = now.residual
+                ended, state = _certify(objective, state)
+        if ended is None and state.stalled:
+            ended = Status.MAX_ITER, f"{state.stalled}; the residual is {now.residual:.2g}"
+        if ended is None and iteration >= solver.max_iter:
+            ended = Status.MAX_ITER, (
+                f"stopped after max_iter = {solver.max_iter} iterations with the residual at "
+                f"{now.residual:.2g}, above tol = {solver.tol:g}"
+                if now.residual > solver.tol
+                else "stopped at max_iter without a proof that the optimum is attained"
+            )
+            if now.objective > first.objective:
+                ended = Status.DIVERGED, (
+                    "the objective is larger than at the start: the step size is too long"
+                )
+        if ended is not None:
+            return _result(objective, state, ended, iteration, history)
+        after = solver.step(objective, state)
+        if not after.evaluation.finite:
+            ended = Status.DIVERGED, "the objective left the range of numbers: the step is too long"
+            return _result(objective, state, ended, iteration + 1, history)
+        state = after
+        iteration += 1
+
+
+def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str] | None:
+    now = state.evaluation
+    if now.residual <= solver.tol:
+        return Status.CONVERGED, f"the residual is {now.residual:.2g}, within tol = {solver.tol:g}"
+    if now.objective > first.objective + 1e6 * max(first.objective, 1e-300):
+        return Status.DIVERGED, "the objective grows without bound: the step size is too long"
+    return None
+
+
+def _certify(objective: Objective, state: State) -> tuple[tuple[Status, str] | None, State]:
+    """Whether the optimum of an unpenalised classifier exists; gets a Hessian if it needs one."""
+    now = state.evaluation
+    if now.hessian is None:
+        second = objective.evaluate(now.theta, 2, "does the optimum exist")
+        now = replace(now, hessian=second.hessian)
+        state = replace(state, evaluation=now)
+    proof = existence(objective, now)
+    if proof is Existence.ATTAINED:
+        return (Status.CONVERGED, f"the residual is {now.residual:.2g}, within tol"), state
+    if proof is Existence.SEPARATED:
+        return (
+            Status.SEPARATED,
+            "a direction separates some rows without an error (quasi-separation), so larger "
+            "weights always fit better and there is no optimum; add a penalty",
+        ), state
+    return None, state
+
+
+def _result(
+    objective: Objective,
+    state: State,
+    ended: tuple[Status, str],
+    n_iter: int,
+    history: list[Iteration],
+) -> FitResult:
+    status, message = ended
+    evaluation = state.evaluation
+    solved = status in (Status.CONVERGED, Status.MAX_ITER)
+    return FitResult(
+        w=objective.coordinates.weights(evaluation.theta),
+        intercept=objective.coordinates.intercept(evaluation.theta),
+        status=status,
+        message="; ".join(filter(None, [message, state.note])),
+        evaluation=evaluation,
+        suboptimality_bound=suboptimality_bound(objective, evaluation) if solved else None,
+        condition_number=state.condition if np.isfinite(state.condition) else None,
+        n_iter=n_iter,
+        history=tuple(history),
+    )

@@ -1,0 +1,149 @@
+"""What can be proven about an answer without knowing the optimum."""
+
+import enum
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w261reg.objective import Evaluation, Objective
+from w261reg.solvers.linear import null_threshold
+
+Array = NDArray[np.float64]
+
+
+class Existence(enum.Enum):
+    """Whether an unpenalised classifier has an optimum."""
+
+    ATTAINED = "attained"
+    SEPARATED = "separated"
+    UNKNOWN = "unknown"
+
+
+def suboptimality_bound(objective: Objective, evaluation: Evaluation) -> float | None:
+    """The smallest proven bound of F - F* that costs no pass; None where none is known."""
+    bounds = [
+        bound
+        for bound in (
+            _gap(objective, evaluation),
+            _quadratic(objective, evaluation),
+            _self_concordant(objective, evaluation),
+        )
+        if bound is not None and math.isfinite(bound)
+    ]
+    # F itself is known to rounding only: no bound below that is honest
+    return max(min(bounds), float(np.spacing(abs(evaluation.objective)))) if bounds else None
+
+
+def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
+    """The duality gap for any convex loss, where l2 > 0 and sum s l' = 0.
+
+    With u_j = d_j w_j and v_j = sum s l' x_j / (S d_j),
+    F - F* <= sum_j [ v_j u_j + l1 |u_j| + l2 u_j^2/2 + ((|v_j| - l1)+)^2 / (2 l2) ].
+    """
+    l1, l2 = objective.strengths.l1, objective.strengths.l2
+    if not l2 > 0 or objective.extra:
+        return None
+    active = objective.coordinates.active
+    n = len(active)
+    gradient = evaluation.loss_gradient
+    if objective.fit_intercept and abs(gradient[n]) > 1e-12 * objective.rho:
+        return None  # sum s l' is not 0
+    d = objective.strengths.scale[active]
+    u = d * objective.coordinates.weights(evaluation.theta)[active]
+    v = gradient[:n] / objective.coordinates.unit / d
+    excess = np.maximum(np.abs(v) - l1, 0.0)
+    terms = v * u + l1 * np.abs(u) + l2 * u**2 / 2 + excess**2 / (2 * l2)
+    return max(0.0, float(terms.sum()))
+
+
+def _least_subgradient(objective: Objective, evaluation: Evaluation) -> Array:
+    """The shortest subgradient of F in theta (p,)."""
+    g, kink = evaluation.gradient, objective.kink
+    at_kink = (evaluation.theta == 0) & (kink > 0)
+    return np.where(at_kink, np.sign(g) * np.maximum(np.abs(g) - kink, 0.0), g)
+
+
+def _quadratic(objective: Objective, evaluation: Evaluation) -> float | None:
+    """For squared error F - F* <= g'H^-1 g / 2 with any subgradient g: F is a parabola + L1."""
+    if not objective.loss.quadratic or evaluation.hessian is None:
+        return None
+    g = _least_subgradient(objective, evaluation)
+    values, vectors = np.linalg.eigh(evaluation.hessian)
+    along = vectors.T @ g
+    seen = values > null_threshold(values)
+    if not seen.all() and not objective.unpenalised:
+        return None
+    return 0.5 * float(np.sum(along[seen] ** 2 / values[seen]))
+
+
+def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | None:
+    """The bound for logistic loss without an L1 part, whose third derivative its second bounds.
+
+    With delta^2 = g'H^-1 g, R^2 >= max_i x_i'H^-1 x_i and rho = R delta < 1,
+    F - F* <= (rho + (1 - rho) log(1 - rho)) / R^2, and the optimum exists (Bach 2010,
+    *Self-concordant analysis for logistic regression*). R comes from the features' ranges.
+    """
+    if not (objective.loss.may_separate and objective.smooth) or objective.extra:
+        return None
+    if evaluation.hessian is None:
+        return None
+    values, vectors = np.linalg.eigh(evaluation.hessian)
+    seen = values > null_threshold(values)
+    if not seen.all() and int(seen.sum()) != _rank(objective):
+        return None  # flat in a direction in which the data is not
+    inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
+    g = evaluation.gradient
+    delta2 = float(g @ inverse @ g)
+    size = _largest_row(objective)
+    radius2 = float(size @ np.abs(inverse) @ size)
+    rho = math.sqrt(max(delta2 * radius2, 0.0))
+    if not rho < 1:
+        return None
+    if rho < 1e-3:  # the series, where the formula would cancel
+        return delta2 * (1 / 2 + rho / 6 + rho**2 / 12 + rho**3 / 10)
+    return (rho + (1 - rho) * math.log1p(-rho)) / radius2
+
+
+def _largest_row(objective: Objective) -> Array:
+    """The largest |coordinate| of any row of (x - centre, 1) in theta's units, (p,)."""
+    coordinates, summary = objective.coordinates, objective.summary
+    active = coordinates.active
+    low, high = summary.low[active], summary.high[active]
+    centre = coordinates.centre[active]
+    size = np.maximum(high - centre, centre - low)
+    size = size * coordinates.unit
+    return np.append(size, 1.0) if objective.fit_intercept else size
+
+
+def _rank(objective: Objective) -> int:
+    """Rank of the second moments of the rows of (x, 1), or -1 where it is not known."""
+    if not objective.summary.gram:
+        return -1
+    values = np.linalg.eigvalsh(objective.scaled_moments()[0])
+    return int((values > null_threshold(values)).sum()) + objective.fit_intercept
+
+
+def existence(objective: Objective, evaluation: Evaluation) -> Existence:
+    """Whether an unpenalised classifier has an optimum: proven, disproven, or neither.
+
+    Attained: the bound above holds. Separated: a direction along which no row gets worse and some
+    get better; near infinity the loss is flat along it, so it is sought among the directions of
+    least curvature, and checked on every row in one pass.
+    """
+    if _self_concordant(objective, evaluation) is not None:
+        return Existence.ATTAINED
+    hessian = evaluation.hessian
+    assert hessian is not None
+    _, vectors = np.linalg.eigh(hessian)  # by ascending curvature
+    rank = _rank(objective)
+    flat = objective.p - rank if rank >= 0 else 0  # directions in which no row varies at all
+    directions = np.column_stack([vectors[:, flat : flat + 3], evaluation.theta])
+    both = np.hstack([directions, -directions])
+    margins = objective.margins(both, "does a direction separate")
+    k = directions.shape[1]
+    for low, high in zip(margins, np.roll(-margins, k), strict=True):
+        # low and high: the smallest and the largest margin of any row along one direction
+        if high > 0 and low >= -1e-7 * high and high > 1e-6:
+            return Existence.SEPARATED
+    return Existence.UNKNOWN

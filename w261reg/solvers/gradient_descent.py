@@ -1,0 +1,91 @@
+"""Gradient descent, as taught."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w261reg.objective import Evaluation, Objective
+from w261reg.solvers.base import Solver, State, start_at
+
+Array = NDArray[np.float64]
+
+SUFFICIENT_DECREASE = 1e-4
+TRIALS = 2.0 ** -np.arange(1, 31)  # tried side by side in one pass
+GROW_AFTER = 3
+
+
+@dataclass(frozen=True)
+class GradientDescent(Solver):
+    """w <- w - eta dF/dw, b <- b - eta dF/db, in the user's own coordinates.
+
+    On raw features, the steps are those of the textbook on raw w and b; on a standardized problem,
+    those on standardized features. With `step_size` eta is fixed; without, it is chosen by Armijo
+    backtracking (Nocedal and Wright, *Numerical Optimization*, 3.1) from the last step, doubled
+    after three that needed none: one pass where the first trial descends, three where it does not. Under L1 the direction is the
+    subgradient that takes sign(0) = 0, which gives no exact zeros and converges slowly: that is
+    what it is there to show.
+
+    Attributes:
+        step_size: eta in canonical terms, or None for Armijo.
+        standardized: take the steps on d_j w_j and centred features.
+    """
+
+    step_size: float | None = None
+    standardized: bool = False
+
+    name = "gd"
+    about = "gradient descent: fixed step with --step-size, else Armijo; subgradient under L1"
+    gram = False
+
+    def init(self, objective: Objective, start: Array | None) -> State:
+        return State(start_at(objective, start, 1), memory=(1.0, GROW_AFTER))
+
+    def step(self, objective: Objective, state: State) -> State:
+        now = state.evaluation
+        direction = -self._walk(objective, now.gradient)
+        if self.step_size is not None:
+            theta = now.theta + self.step_size * direction
+            after = objective.evaluate(theta, 1, "gradient step")
+            return replace(state, evaluation=after, step=self.step_size)
+        slope = float(now.gradient @ direction)
+        eta, streak = state.memory
+        if streak >= GROW_AFTER:
+            eta, streak = 2 * eta, 0
+        after = objective.evaluate(now.theta + eta * direction, 1, "gradient step")
+        if not _descends(now, after, eta * slope):
+            points = now.theta[:, None] + direction[:, None] * (eta * TRIALS)
+            values = objective.values(points, "line search")
+            bounds = now.objective + SUFFICIENT_DECREASE * eta * TRIALS * slope
+            enough = np.flatnonzero(values <= bounds)
+            if len(enough) == 0:
+                return replace(state, stalled="no step along the gradient descends any further")
+            eta *= float(TRIALS[enough[0]])
+            after = objective.evaluate(now.theta + eta * direction, 1, "gradient step")
+            streak = -1
+        return replace(state, evaluation=after, step=eta, memory=(eta, streak + 1))
+
+    def _walk(self, objective: Objective, gradient: Array) -> Array:
+        """The step in theta that a gradient step in the user's coordinates makes.
+
+        With theta = T phi for the user's phi, dF/dphi = T'g and so the step is T T'g.
+        """
+        coordinates = objective.coordinates
+        active, n = coordinates.active, len(coordinates.active)
+        unit = coordinates.unit
+        if self.standardized:
+            # phi = (d w, b0): u = phi / (d unit)
+            per = 1 / (objective.strengths.scale[active] * unit)
+            step = gradient.copy()
+            step[:n] *= per**2
+            return step
+        # phi = (w, b): u = w / unit, b0 = b + centre'w
+        if not objective.fit_intercept:
+            return gradient / unit**2
+        centre = coordinates.centre[active]
+        w_gradient = gradient[:n] / unit + centre * gradient[n]
+        return np.append(w_gradient / unit, gradient[n] + centre @ w_gradient)
+
+
+def _descends(now: Evaluation, after: Evaluation, slope: float) -> bool:
+    return after.finite and after.objective <= now.objective + SUFFICIENT_DECREASE * slope

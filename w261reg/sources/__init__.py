@@ -1,0 +1,35 @@
+"""Where the rows come from."""
+
+import re
+
+from w261reg.sources.base import Source
+from w261reg.sources.columns import Columns
+from w261reg.sources.csv import CsvSource
+from w261reg.sources.libsvm import LINE, LibsvmSource
+from w261reg.sources.memory import TableSource, array_source
+from w261reg.sources.parquet import ParquetSource
+from w261reg.sources.paths import find, head
+
+
+def open_path(path: str) -> Source:
+    """The source behind a path: Parquet, CSV or LIBSVM, by its ending, else by its first bytes.
+
+    Raises:
+        InputError: there is nothing there, or it cannot be read.
+    """
+    files = find(path)
+    name = files.paths[0]
+    if re.search(r"\.(parquet|pq|parq)$", name):
+        return ParquetSource(files)
+    if re.search(r"\.csv(\.\w+)?$", name):
+        return CsvSource(files)
+    if re.search(r"\.(libsvm|svm|svmlight)(\.\w+)?$", name):
+        return LibsvmSource(files)
+    start = head(files, size=2**16)
+    if start.startswith(b"PAR1"):
+        return ParquetSource(files)
+    first = next((line for line in start.split(b"\n") if line.strip()), b"")
+    return LibsvmSource(files) if LINE.match(first) else CsvSource(files)
+
+
+__all__ = ["Columns", "Source", "TableSource", "array_source", "open_path"]

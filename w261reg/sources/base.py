@@ -1,0 +1,64 @@
+"""What a source is: a table in leaves, which tasks can read on their own."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+# a leaf's features take about this many bytes as float64: it is a task's unit of memory
+LEAF_BYTES = 2**24
+TEXT_LEAF_BYTES = 2**24
+
+Handle = Any
+
+
+class Source(ABC):
+    """A table whose rows have a fixed order, cut into leaves by the data alone.
+
+    A source travels to the tasks, so it holds descriptions only. Leaves are numbered from 0 in the
+    order of `handles`.
+
+    Attributes:
+        schema: names and types of the columns.
+        description: for logs.
+    """
+
+    schema: pa.Schema
+    description: str
+
+    @abstractmethod
+    def handles(self, width: int) -> list[Handle]:
+        """What each leaf is read by, in order, for a table of `width` features."""
+
+    @abstractmethod
+    def read(
+        self, handles: Sequence[Handle], columns: Sequence[str] | None, numeric: Sequence[str]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The rows of some leaves: (position in `handles`, batch), ascending.
+
+        Args:
+            handles: of the leaves.
+            columns: the columns wanted; None is all.
+            numeric: those of them that must be numbers (a text format then parses them so).
+
+        Raises:
+            InputError: the data cannot be read as this table.
+        """
+
+    def vector_width(self, column: str) -> int:
+        """Length of the vectors in a column; found in the first row that has one."""
+        for position, batch in self.read(self.handles(1), [column], []):
+            del position
+            for value in batch.column(column):
+                row = value.as_py()
+                if isinstance(row, dict):
+                    return int(row["size"]) if row.get("size") else len(row["values"])
+                if row is not None:
+                    return len(row)
+        return 0
+
+
+def leaf_rows(width: int) -> int:
+    """Rows of a leaf: a power of two, so that the cuts depend on the number of features only."""
+    return int(1 << max(10, min(18, (LEAF_BYTES // (8 * max(1, width))).bit_length() - 1)))

@@ -1,0 +1,228 @@
+"""From Arrow record batches, which every source gives, to blocks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy import sparse
+
+from w261reg.blocks import Block, Census, DenseBlock, SparseBlock
+from w261reg.blocks.census import MAX_LABELS
+from w261reg.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table are what.
+
+    Attributes:
+        columns: the feature columns: numbers, or a single one of vectors or lists.
+        names: the features' names (n,).
+        vector: whether the features are one vector or list column.
+        label, weight: column names, or None.
+        classes: whether the label's values are classes, to be counted.
+        positive: the label value that counts as 1; None takes the numbers as they are.
+    """
+
+    columns: tuple[str, ...]
+    names: tuple[str, ...]
+    vector: bool = False
+    label: str | None = None
+    weight: str | None = None
+    classes: bool = False
+    positive: str | float | None = None
+
+    @property
+    def needed(self) -> list[str]:
+        """All columns that are read, each once."""
+        extra = [column for column in (self.label, self.weight) if column is not None]
+        return list(dict.fromkeys([*self.columns, *extra]))
+
+    def without_label(self) -> "Columns":
+        """The same features, for prediction."""
+        return replace(self, label=None, weight=None, classes=False, positive=None)
+
+
+def is_numeric(kind: pa.DataType) -> bool:
+    """Whether a column of this type can be a feature."""
+    return (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds strings."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
+
+
+def is_vector(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds a vector a row: a list, or pyspark.ml's struct."""
+    if pa.types.is_struct(kind):
+        return {kind.field(i).name for i in range(kind.num_fields)} >= {"indices", "values"}
+    return (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+
+
+def to_block(batch: pa.RecordBatch, columns: Columns) -> Block:
+    """The block of a record batch. A batch with defects gives no rows, only their census.
+
+    Raises:
+        InputError: vectors of the wrong length.
+    """
+    defects: dict[tuple[str, str], int] = {}
+    x: Array | sparse.csr_array
+    if columns.vector:
+        column = columns.columns[0]
+        x = vectors(batch.column(column), len(columns.names), column)
+        data = x.data if isinstance(x, sparse.csr_array) else x
+        _count(defects, column, 0, np.ravel(data))
+        if batch.column(column).null_count:
+            defects[column, "null"] = batch.column(column).null_count
+    else:
+        x = _matrix(batch, columns, defects)
+    rows = batch.num_rows
+    y, labels = np.zeros(rows), None
+    if columns.label is not None:
+        y = _label(batch.column(columns.label), columns, defects)
+    weight = np.ones(rows)
+    if columns.weight is not None:
+        weight = _numbers(batch.column(columns.weight), columns.weight, defects)
+        if (negative := int((weight < 0).sum())) > 0:
+            defects[columns.weight, "negative"] = negative
+    census = Census(rows, defects)
+    if defects:
+        return DenseBlock.of(np.zeros((0, len(columns.names))), y[:0], weight[:0], census)
+    used = weight > 0
+    if columns.classes and columns.label is not None:
+        labels = _classes(batch.column(columns.label).filter(pa.array(used)))
+        census = replace(census, labels=labels)
+    block: Block
+    if isinstance(x, sparse.csr_array):
+        block = SparseBlock(y, weight, census, x)
+        return block if used.all() else block.keep(used)
+    if not used.all():
+        return DenseBlock.of(x[used], y[used], weight[used], census)
+    return DenseBlock.of(x, y, weight, census)
+
+
+def _matrix(
+    batch: pa.RecordBatch, columns: Columns, defects: dict[tuple[str, str], int]
+) -> Array:
+    x = np.empty((batch.num_rows, len(columns.columns)))
+    for j, name in enumerate(columns.columns):
+        x[:, j] = _float(batch.column(name))
+    if not np.isfinite(x).all():
+        for j, name in enumerate(columns.columns):
+            _count(defects, name, batch.column(name).null_count, x[:, j])
+    return x
+
+
+def _float(column: pa.Array) -> Array:
+    if column.type != pa.float64():
+        column = pc.cast(column, pa.float64(), safe=False)
+    return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def _numbers(column: pa.Array, name: str, defects: dict[tuple[str, str], int]) -> Array:
+    values = _float(column)
+    _count(defects, name, column.null_count, values)
+    return values
+
+
+def _count(
+    defects: dict[tuple[str, str], int], name: str, nulls: int, values: NDArray[np.float64]
+) -> None:
+    """Note the nulls, NaNs and infinities of a column; nulls have become NaN in `values`."""
+    if nulls:
+        defects[name, "null"] = nulls
+    nans = int(np.isnan(values).sum()) - nulls
+    if nans > 0:
+        defects[name, "NaN"] = nans
+    infinite = int(np.isinf(values).sum())
+    if infinite:
+        defects[name, "infinite"] = infinite
+
+
+def _label(column: pa.Array, columns: Columns, defects: dict[tuple[str, str], int]) -> Array:
+    assert columns.label is not None
+    if is_text(column.type):
+        if column.null_count:
+            defects[columns.label, "null"] = column.null_count
+        text = pc.cast(column, pa.string())
+        equal = pc.equal(text, pa.scalar(str(columns.positive), pa.string()))
+        return np.asarray(pc.fill_null(equal, False).to_numpy(zero_copy_only=False), dtype=float)
+    values = _numbers(column, columns.label, defects)
+    if columns.positive is not None:
+        return (values == float(columns.positive)).astype(float)
+    return values
+
+
+def _classes(column: pa.Array) -> Mapping[str | float, int]:
+    if is_text(column.type):
+        column = pc.cast(column, pa.string())
+    else:
+        column = pc.cast(column, pa.float64(), safe=False)
+    counts = {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
+    return dict(sorted(counts.items())[:MAX_LABELS])
+
+
+def vectors(column: pa.Array, width: int, name: str) -> Array | sparse.csr_array:
+    """A column of vectors as a matrix (b, width): CSR if any row is sparse.
+
+    Args:
+        column: lists, or structs with indices and values (pyspark.ml's also have type and size;
+            its dense rows have no indices).
+        width: n.
+        name: the column's, for errors.
+
+    Raises:
+        InputError: a row has another length.
+    """
+    if column.null_count:  # counted by the caller; their rows are never used
+        column = column.filter(pc.is_valid(column))
+    rows = len(column)
+    if not pa.types.is_struct(column.type):
+        flat = _float(column.flatten())
+        if len(flat) != rows * width or not _all_equal(pc.list_value_length(column), width):
+            raise InputError(f"column {name!r} must hold lists of {width} numbers in every row")
+        return flat.reshape(rows, width).copy()
+    indices, values = pc.struct_field(column, "indices"), pc.struct_field(column, "values")
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(values), 0)).astype(np.int64)
+    flat = _float(values.flatten())
+    is_sparse = np.asarray(pc.is_valid(indices).to_numpy(zero_copy_only=False))
+    if "size" in {field.name for field in column.type}:
+        sizes = pc.struct_field(column, "size")
+        declared = np.where(is_sparse, pc.fill_null(sizes, -1).to_numpy(False), lengths)
+        if (declared != width).any():
+            raise InputError(f"column {name!r} must hold vectors of {width} numbers in every row")
+    if not is_sparse.any():
+        return flat.reshape(rows, width).copy()
+    at = np.empty(len(flat), dtype=np.int32)
+    from_sparse = np.repeat(is_sparse, lengths)
+    at[from_sparse] = indices.flatten().to_numpy(zero_copy_only=False)
+    dense_rows = int((~is_sparse).sum())
+    at[~from_sparse] = np.tile(np.arange(width, dtype=np.int32), dense_rows)
+    if len(at) and (at.min() < 0 or at.max() >= width):
+        raise InputError(
+            f"column {name!r} must have feature indices below {width}, not {int(at.max())}"
+        )
+    pointer = np.concatenate([[0], np.cumsum(lengths)])
+    matrix = sparse.csr_array((flat.copy(), at, pointer), shape=(rows, width))
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _all_equal(lengths: pa.Array, width: int) -> bool:
+    return bool(pc.all(pc.equal(lengths, width)).as_py() in (True, None))

@@ -1,0 +1,83 @@
+"""Tables in this process: Arrow, pandas, and numpy or scipy arrays."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from scipy import sparse
+
+from w261reg.errors import InputError
+from w261reg.sources.base import Handle, Source, leaf_rows
+
+
+class TableSource(Source):
+    """An Arrow table, or a pandas DataFrame."""
+
+    def __init__(self, table: Any) -> None:
+        if isinstance(table, pd.DataFrame):
+            named = table.set_axis([str(name) for name in table.columns], axis=1)
+            table = pa.Table.from_pandas(named, preserve_index=False)
+        self.table: pa.Table = table
+        self.schema = self.table.schema.remove_metadata()
+        self.description = f"table of {self.table.num_rows} rows"
+
+    def handles(self, width: int) -> list[Handle]:
+        size = leaf_rows(width)
+        return [(start, size) for start in range(0, self.table.num_rows, size)]
+
+    def read(
+        self, handles: Sequence[Handle], columns: Sequence[str] | None, numeric: Sequence[str]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        table = self.table if columns is None else self.table.select(list(columns))
+        for position, (start, size) in enumerate(handles):
+            batches = table.slice(start, size).combine_chunks().to_batches()
+            if batches:
+                yield position, batches[0]
+
+
+def array_source(x: Any, label: Any, weight: Any) -> tuple[TableSource, str | None, str | None]:
+    """A table of arrays: features X (m, n) as vectors, labels (m,) and weights (m,) or None.
+
+    Returns:
+        The source and the names of its label and weight columns.
+
+    Raises:
+        InputError: shapes that do not fit.
+    """
+    if sparse.issparse(x):
+        matrix = sparse.csr_array(x, dtype=np.float64)
+        matrix.sum_duplicates()
+        rows, width = matrix.shape
+        pointer = pa.array(matrix.indptr, pa.int32())
+        parts = [
+            pa.repeat(pa.scalar(width, pa.int32()), rows),
+            pa.ListArray.from_arrays(pointer, pa.array(matrix.indices, pa.int32())),
+            pa.ListArray.from_arrays(pointer, pa.array(matrix.data)),
+        ]
+        features = pa.StructArray.from_arrays(parts, ["size", "indices", "values"])
+    else:
+        try:
+            dense = np.asarray(x, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError("data must be a matrix of numbers, (rows, features)") from None
+        if dense.ndim != 2:
+            raise InputError(f"data must be a matrix (rows, features), not of shape {dense.shape}")
+        rows, width = dense.shape
+        flat = pa.array(np.ascontiguousarray(dense).ravel())
+        features = pa.FixedSizeListArray.from_arrays(flat, max(width, 1))
+    columns: dict[str, Any] = {"features": features}
+    for name, values in (("label", label), ("weight", weight)):
+        if values is None:
+            continue
+        array = np.asarray(values)
+        if array.shape != (rows,):
+            raise InputError(f"{name} must have one value a row ({rows}), not shape {array.shape}")
+        columns[name] = pa.array(array)
+    table = pa.table(columns)
+    return (
+        TableSource(table),
+        "label" if label is not None else None,
+        "weight" if weight is not None else None,
+    )

@@ -1,0 +1,79 @@
+"""Files and folders, local or on any file system pyarrow knows."""
+
+import os
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from w261reg.errors import InputError
+
+
+@dataclass(frozen=True)
+class Files:
+    """The data files behind a path, sorted by name; hidden ones (`_SUCCESS`, `.crc`) left out."""
+
+    given: str
+    filesystem: pafs.FileSystem
+    paths: tuple[str, ...]
+    sizes: tuple[int, ...]
+    folder: bool
+
+
+def find(path: str) -> Files:
+    """The files of a path or URI.
+
+    Raises:
+        InputError: there is nothing there, or nothing that can be read.
+    """
+    try:
+        if "://" in path:
+            filesystem, inner = pafs.FileSystem.from_uri(path)
+        else:
+            filesystem, inner = pafs.LocalFileSystem(), os.path.abspath(path)
+        info = filesystem.get_file_info(inner)
+        if info.type == pafs.FileType.NotFound:
+            raise InputError(f"data not found: {path}")
+        if info.type == pafs.FileType.File:
+            return Files(path, filesystem, (inner,), (info.size,), False)
+        entries = filesystem.get_file_info(pafs.FileSelector(inner, recursive=True))
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"data {path} cannot be read: {one_line(error)}") from None
+    names = {entry.path[len(inner) :].lstrip("/").split("/")[0] for entry in entries}
+    if "_delta_log" in names:
+        raise InputError(
+            f"data {path} is a Delta table, whose folder also holds rows that are no longer in it: "
+            "read it with Spark and pass the DataFrame"
+        )
+    if "metadata" in names and any(e.path.endswith(".metadata.json") for e in entries):
+        raise InputError(
+            f"data {path} is an Iceberg table, whose folder also holds rows that are no longer in "
+            "it: read it with Spark and pass the DataFrame"
+        )
+    files = sorted(
+        (entry.path, entry.size)
+        for entry in entries
+        if entry.type == pafs.FileType.File and not _hidden(entry.path[len(inner) :])
+    )
+    if not files:
+        raise InputError(f"data {path} is a folder without data files")
+    paths, sizes = zip(*files, strict=True)
+    return Files(path, filesystem, paths, sizes, True)
+
+
+def _hidden(inner: str) -> bool:
+    return any(part.startswith(("_", ".")) for part in inner.split("/") if "=" not in part)
+
+
+def head(files: Files, index: int = 0, size: int = 2**20) -> bytes:
+    """The first bytes of a file, decompressed by its ending."""
+    try:
+        with files.filesystem.open_input_stream(files.paths[index]) as stream:
+            return bytes(stream.read(size))
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"data {files.given} cannot be read: {one_line(error)}") from None
+
+
+def one_line(error: BaseException) -> str:
+    """An error's first line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,104 @@
+"""Which columns are features, label and weight: checked before the first pass."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from w261reg.errors import InputError
+from w261reg.sources.columns import Columns, is_numeric, is_text, is_vector
+
+
+def select(
+    schema: pa.Schema,
+    *,
+    features: Sequence[str] | None,
+    label: str | None,
+    weight: str | None = None,
+    classification: bool = False,
+    positive: str | float | None = None,
+    names: Sequence[str] | None = None,
+    vector_names: dict[str, list[str]] | None = None,
+) -> Columns:
+    """The columns of a problem; by default all but label and weight are features.
+
+    Args:
+        schema: of the table.
+        features, label, weight: column names; a None label is a table to predict.
+        classification: the label's values are classes.
+        positive: the class that counts as 1.
+        names: the features' names where they are known (a model's).
+        vector_names: the names of the elements of each vector column.
+
+    Raises:
+        InputError: a column is missing, or of the wrong type.
+    """
+    available = schema.names
+    for role, column in (("label", label), ("weight", weight)):
+        if column is not None and column not in available:
+            raise InputError(f"{role} column {column!r} is not in the data: {_list(available)}")
+    if features is None:
+        chosen = [name for name in available if name not in (label, weight)]
+    else:
+        chosen = list(features)
+        for name in chosen:
+            if name not in available:
+                raise InputError(f"feature column {name!r} is not in the data: {_list(available)}")
+            if name in (label, weight):
+                raise InputError(f"features must not include the label or weight column {name!r}")
+            if chosen.count(name) > 1:
+                raise InputError(f"features names column {name!r} twice")
+    if not chosen:
+        raise InputError("the data has no feature columns beside label and weight")
+    vector = is_vector(schema.field(chosen[0]).type)
+    for name in chosen:
+        kind = schema.field(name).type
+        if is_vector(kind):
+            if len(chosen) > 1:
+                raise InputError(
+                    f"features must be numbers, or a single vector column: {name!r} is a vector "
+                    f"beside {len(chosen) - 1} other columns; choose with features"
+                )
+        elif not is_numeric(kind):
+            raise InputError(
+                f"feature column {name!r} is not numeric ({kind}); choose columns with features"
+            )
+    if weight is not None and not is_numeric(schema.field(weight).type):
+        raise InputError(f"weight column {weight!r} is not numeric ({schema.field(weight).type})")
+    if label is not None:
+        _check_label(label, schema.field(label).type, classification, positive)
+    if names is None:
+        known = (vector_names or {}).get(chosen[0]) if vector else chosen
+        names = known if known is not None else []
+    return Columns(
+        tuple(chosen), tuple(names), vector, label, weight, classification, positive
+    )
+
+
+def _check_label(
+    label: str, kind: pa.DataType, classification: bool, positive: str | float | None
+) -> None:
+    if is_text(kind):
+        if not classification:
+            raise InputError(f"label column {label!r} is not numeric ({kind})")
+        if positive is None:
+            raise InputError(
+                f"label column {label!r} is not numeric ({kind}): positive must name the value "
+                "that counts as 1"
+            )
+    elif not is_numeric(kind):
+        raise InputError(f"label column {label!r} is not numeric ({kind})")
+    elif positive is not None:
+        if not classification:
+            raise InputError(f"positive is for classification, not for a regression: {positive!r}")
+        try:
+            float(positive)
+        except ValueError:
+            raise InputError(
+                f"positive must be a value of the label: {positive!r} is not a number, and label "
+                f"column {label!r} is numeric"
+            ) from None
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:12])
+    return f"it has {shown}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
