@@ -224,7 +224,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
     solver = parser.add_argument_group("solver")
     kinds = "; ".join(f"{name}: {kind.about}" for name, kind in sorted(SOLVERS.items()))
-    add(solver, "--solver", metavar="|".join(["auto", *sorted(SOLVERS)]), help=f"default auto. {kinds}")
+    add(
+        solver,
+        "--solver",
+        metavar="|".join(["auto", *sorted(SOLVERS)]),
+        help=f"default auto. {kinds}",
+    )
     add(solver, "--step-size", type=_number, metavar="S", help="fixed step of gradient descent, in "
         "the convention's terms; default: Armijo's rule")  # fmt: skip
     add(solver, "--max-iter", type=_integer, metavar="N", help="the most iterations; default 100")
@@ -257,5 +262,3 @@ def _integer(text: str) -> Any:
         return int(text)
     except ValueError:
         return text
-
-

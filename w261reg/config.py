@@ -148,7 +148,9 @@ def _names(features: Any) -> tuple[str, ...] | None:
 def _number(
     name: str, value: Any, low: float, high: float = math.inf, above: bool = False
 ) -> float:
-    rule = f"> {low:g}" if above else f">= {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+    rule = (
+        f"> {low:g}" if above else f">= {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+    )
     try:
         number = float(value)
     except (TypeError, ValueError):

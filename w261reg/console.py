@@ -65,7 +65,9 @@ def show_comparison(result: dict[str, Any]) -> None:
         ("objective", [f"{engines[n]['objective']:.12g}" for n in names]),
     ]
     metrics = engines[names[0]]["metrics"]
-    rows += [(m, [f"{engines[n]['metrics'][m]:.6g}" for n in names]) for m in metrics if m != "rows"]
+    rows += [
+        (m, [f"{engines[n]['metrics'][m]:.6g}" for n in names]) for m in metrics if m != "rows"
+    ]
     rows += [
         ("intercept", [f"{engines[n]['intercept']:.8g}" for n in names]),
         ("iterations", [str(engines[n]["n_iter"]) for n in names]),

@@ -93,9 +93,7 @@ def fit(
     return Fit(replace(model, seconds=seconds), objective, columns)
 
 
-def _objective(
-    settings: Settings, dataset: Dataset, loss: Loss, summary: Summary
-) -> Objective:
+def _objective(settings: Settings, dataset: Dataset, loss: Loss, summary: Summary) -> Objective:
     canonical = strengths(
         settings.convention,
         reg_param=settings.reg_param,
@@ -239,5 +237,3 @@ def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[s
                 )
     metrics: dict[str, float] = scores.metrics(state)
     return metrics
-
-

@@ -321,7 +321,9 @@ def _from_document(document: Any, file: Path) -> Model:
         for key in ("objective", "optimality_residual"):
             values[key] = nan if values[key] is None else float(values[key])
     except (TypeError, ValueError):
-        raise InputError(f"model {file} is not a model.json: it has values of wrong types") from None
+        raise InputError(
+            f"model {file} is not a model.json: it has values of wrong types"
+        ) from None
     if weights.shape != (len(names),):
         raise InputError(
             f"model {file} has {len(names)} feature names for coefficients of shape {weights.shape}"

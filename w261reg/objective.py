@@ -118,53 +118,51 @@ class Objective:
         return max(abs(self.summary.y_mean), 1.0)  # a constant label is fitted exactly: any unit
 
     def null_evaluation(self) -> Evaluation | None:
-        """The second-order evaluation at the null model out of the Gram matrix; no pass.
+        """The evaluation at the null model out of the first pass's moments; no pass of its own.
 
-        At constant z the Hessian is l'' times the second moments of x, and the gradient of a
-        canonical loss is E[(mu - y) x]: both are known after the first pass. None without the Gram
-        matrix.
+        The gradient of a canonical loss is E[(mu - y) x] there, and the Hessian, for which the Gram
+        matrix is needed, l'' times the second moments of x. None for other losses.
         """
-        if not (self.summary.gram and self.loss.canonical):
+        if not self.loss.canonical:
             return None
         theta = self.null_theta()
-        z0 = float(theta[-1]) if self.fit_intercept else 0.0
-        value, curvature = self._null_loss(z0)
-        gradient, hessian = self._constant_curvature(np.zeros(self.p), self._null_mean())
-        return self._evaluation(theta, value, gradient, curvature * hessian, np.inf)
+        value, curvature = self._null_loss(float(theta[-1]) if self.fit_intercept else 0.0)
+        raw = np.zeros(self.dataset.n_features)
+        raw[self.coordinates.active] = self.null_gradient()
+        hessian = curvature * self._second_moments() if self.summary.gram else None
+        return self._evaluation(theta, value, self._to_theta(raw), hessian, np.inf)
 
     def quadratic_evaluation(self, theta: Array) -> Evaluation:
         """The second-order evaluation of squared error at any theta out of the Gram matrix."""
         moments, xy = self.scaled_moments()
-        u = theta[: len(xy)]
-        z0 = float(theta[-1]) if self.fit_intercept else 0.0
-        gradient, hessian = self._constant_curvature(np.append(u, 0.0)[: self.p], z0)
-        value = self._null_loss(z0)[0] + float(u @ (0.5 * (moments @ u) - xy))
-        if not self.fit_intercept:  # moments are about 0 there, and so must the label's be
-            value = 0.5 * self.y_square() + float(u @ (0.5 * (moments @ u) - xy))
-        return self._evaluation(theta, value, gradient, hessian, np.inf)
+        n = len(xy)
+        u = theta[:n]
+        value = 0.5 * self.y_square() + float(u @ (0.5 * (moments @ u) - xy))
+        gradient = np.zeros(self.p)
+        gradient[:n] = moments @ u - xy
+        if self.fit_intercept:
+            gradient[n] = theta[n] - self.summary.y_mean
+            value += 0.5 * float(gradient[n]) ** 2
+        return self._evaluation(theta, value, gradient, self._second_moments(), np.inf)
 
     def y_square(self) -> float:
         """The label's second moment: its variance with an intercept, else E[y^2]."""
         mean = 0.0 if self.fit_intercept else self.summary.y_mean
         return float(np.hypot(self.summary.sd()[-1], mean)) ** 2
 
-    def _constant_curvature(self, slope: Array, mu: float) -> tuple[Array, Array]:
-        """Gradient and Hessian of the mean loss where l'' = 1 and l' = mu + slope'x - y."""
-        moments, xy = self.scaled_moments()
-        n = len(xy)
-        gradient = np.zeros(self.p)
-        hessian = np.zeros((self.p, self.p))
-        hessian[:n, :n] = moments
-        gradient[:n] = moments @ slope[:n] - xy
+    def _second_moments(self) -> Array:
+        """E[x x'] of the rows (x, 1) in theta's coordinates, (p, p)."""
+        moments = self.scaled_moments()[0]
+        n = len(moments)
+        total = np.zeros((self.p, self.p))
+        total[:n, :n] = moments
         if self.fit_intercept:
-            gradient[n] = mu - self.summary.y_mean
-            hessian[n, n] = 1.0
-        else:
-            mean = np.ldexp(
-                self.summary.mean[self.coordinates.active], -self.coordinates.exponent
-            )
-            gradient[:n] += mu * mean
-        return gradient, hessian
+            total[n, n] = 1.0
+        return total
+
+    def null_curvature(self) -> float:
+        """l'' at the null model."""
+        return self._null_loss(float(self.null_theta()[-1]) if self.fit_intercept else 0.0)[1]
 
     def scaled_moments(self) -> tuple[Array, Array]:
         """(1/S) X'SX and (1/S) X'Sy of the active features in theta's units, centred with an
@@ -309,3 +307,9 @@ def standard_penalty(strengths: Strengths) -> tuple[Penalty, ...]:
         return (L1(l1, scale),)
     return (L2(l2, scale),) if l2 else ()
 
+
+def shortest_subgradient(at: Evaluation, kink: Array) -> Array:
+    """The subgradient of F of least length, (p,)."""
+    g = at.gradient
+    at_kink = (at.theta == 0) & (kink > 0)
+    return np.where(at_kink, np.sign(g) * np.maximum(np.abs(g) - kink, 0.0), g)

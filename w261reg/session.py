@@ -33,6 +33,7 @@ _SETTINGS = {
 # what the JVM and its native libraries print by themselves and no setting silences
 _NOISE = (b"jdk.incubator.vector", b"JNI_OnLoad: dlopen", b"netlib-")
 SOCKET_PATH_LIMIT = 60
+_stopping = threading.Event()
 
 
 def import_pyspark() -> None:
@@ -85,6 +86,7 @@ def session(master: str | None = None, name: str = "w261reg") -> Iterator["Spark
     try:
         yield spark
     finally:
+        _stopping.set()
         spark.stop()
 
 
@@ -110,6 +112,7 @@ def _start(master: str | None, name: str) -> "SparkSession":
         builder = builder.master(master or os.environ.get("MASTER") or DEFAULT_MASTER)
     elif master is not None:
         builder = builder.master(master)
+    _stopping.clear()
     try:
         with _quiet_stderr():
             spark = builder.getOrCreate()
@@ -161,7 +164,8 @@ def _quiet_stderr() -> Iterator[None]:
     def pump() -> None:
         with os.fdopen(read, "rb") as lines:
             for line in lines:
-                if not any(noise in line for noise in _NOISE):
+                # a worker that is told to stop while it writes prints a trace
+                if not _stopping.is_set() and not any(noise in line for noise in _NOISE):
                     os.write(saved, line)
 
     thread = threading.Thread(target=pump, daemon=True)

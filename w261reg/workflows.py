@@ -342,7 +342,9 @@ def _ipc(batch: pa.RecordBatch) -> bytes:
 
 def _writer(path: Path, schema: pa.Schema, out: str) -> Any:
     if out.endswith(".csv"):
-        return pacsv.CSVWriter(path, schema, write_options=pacsv.WriteOptions(quoting_style="needed"))
+        return pacsv.CSVWriter(
+            path, schema, write_options=pacsv.WriteOptions(quoting_style="needed")
+        )
     return pq.ParquetWriter(path, schema)
 
 
@@ -365,7 +367,11 @@ def _vector_text(value: Any) -> str | None:
     else:
         indices = value["indices"]
         pairs = list(
-            zip(indices if indices is not None else range(len(value["values"])), value["values"], strict=True)
+            zip(
+                indices if indices is not None else range(len(value["values"])),
+                value["values"],
+                strict=True,
+            )
         )
     return " ".join(f"{index + 1}:{number!r}" for index, number in pairs)
 

@@ -145,4 +145,6 @@ def _bytes(size: str) -> int:
     found = re.fullmatch(r"\s*(\d+)\s*([kmgtp]?)i?b?\s*", size.lower())
     if not found:
         return 0
-    return int(found.group(1)) << (10 * ("kmgtp".index(found.group(2)) + 1 if found.group(2) else 0))
+    return int(found.group(1)) << (
+        10 * ("kmgtp".index(found.group(2)) + 1 if found.group(2) else 0)
+    )

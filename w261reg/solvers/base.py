@@ -143,7 +143,7 @@ def start_at(objective: Objective, start: Array | None, order: int) -> Evaluatio
     """The evaluation at the start; at the null model it costs no pass where moments tell it."""
     if start is None:
         known = objective.null_evaluation()
-        if known is not None:
+        if known is not None and (order < 2 or known.hessian is not None):
             return known
         start = objective.null_theta()
     return objective.evaluate(start, order, "start")
@@ -201,15 +201,19 @@ def minimise(
         if ended is None and state.stalled:
             ended = Status.MAX_ITER, f"{state.stalled}; the residual is {now.residual:.2g}"
         if ended is None and iteration >= solver.max_iter:
-            ended = Status.MAX_ITER, (
-                f"stopped after max_iter = {solver.max_iter} iterations with the residual at "
-                f"{now.residual:.2g}, above tol = {solver.tol:g}"
-                if now.residual > solver.tol
-                else "stopped at max_iter without a proof that the optimum is attained"
+            ended = (
+                Status.MAX_ITER,
+                (
+                    f"stopped after max_iter = {solver.max_iter} iterations with the residual at "
+                    f"{now.residual:.2g}, above tol = {solver.tol:g}"
+                    if now.residual > solver.tol
+                    else "stopped at max_iter without a proof that the optimum is attained"
+                ),
             )
             if now.objective > first.objective:
-                ended = Status.DIVERGED, (
-                    "the objective is larger than at the start: the step size is too long"
+                ended = (
+                    Status.DIVERGED,
+                    ("the objective is larger than at the start: the step size is too long"),
                 )
         if ended is not None:
             return _result(objective, state, ended, iteration, history)

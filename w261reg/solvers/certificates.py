@@ -6,7 +6,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.objective import Evaluation, Objective
+from w261reg.objective import Evaluation, Objective, shortest_subgradient
 from w261reg.solvers.linear import null_threshold
 
 Array = NDArray[np.float64]
@@ -57,18 +57,11 @@ def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
     return max(0.0, float(terms.sum()))
 
 
-def _least_subgradient(objective: Objective, evaluation: Evaluation) -> Array:
-    """The shortest subgradient of F in theta (p,)."""
-    g, kink = evaluation.gradient, objective.kink
-    at_kink = (evaluation.theta == 0) & (kink > 0)
-    return np.where(at_kink, np.sign(g) * np.maximum(np.abs(g) - kink, 0.0), g)
-
-
 def _quadratic(objective: Objective, evaluation: Evaluation) -> float | None:
     """For squared error F - F* <= g'H^-1 g / 2 with any subgradient g: F is a parabola + L1."""
     if not objective.loss.quadratic or evaluation.hessian is None:
         return None
-    g = _least_subgradient(objective, evaluation)
+    g = shortest_subgradient(evaluation, objective.kink)
     values, vectors = np.linalg.eigh(evaluation.hessian)
     along = vectors.T @ g
     seen = values > null_threshold(values)

@@ -7,9 +7,7 @@ from w261reg.losses import Loss
 MAX_HESSIAN_FEATURES = 4096
 
 
-def choose(
-    loss: Loss, n_features: int, kinked: bool, step_size: float | None
-) -> tuple[str, str]:
+def choose(loss: Loss, n_features: int, kinked: bool, step_size: float | None) -> tuple[str, str]:
     """The name of the solver and one line why.
 
     Args:

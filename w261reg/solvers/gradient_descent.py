@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.objective import Evaluation, Objective
+from w261reg.objective import Objective
 from w261reg.solvers.base import Solver, State, start_at
+from w261reg.solvers.line_search import STALLED, search
 
 Array = NDArray[np.float64]
 
-SUFFICIENT_DECREASE = 1e-4
-TRIALS = 2.0 ** -np.arange(1, 31)  # tried side by side in one pass
 GROW_AFTER = 3
 
 
@@ -22,7 +21,7 @@ class GradientDescent(Solver):
     On raw features, the steps are those of the textbook on raw w and b; on a standardized problem,
     those on standardized features. With `step_size` eta is fixed; without, it is chosen by Armijo
     backtracking (Nocedal and Wright, *Numerical Optimization*, 3.1) from the last step, doubled
-    after three that needed none: one pass where the first trial descends, three where it does not. Under L1 the direction is the
+    after three that needed none. Under L1 the direction is the
     subgradient that takes sign(0) = 0, which gives no exact zeros and converges slowly: that is
     what it is there to show.
 
@@ -48,22 +47,23 @@ class GradientDescent(Solver):
             theta = now.theta + self.step_size * direction
             after = objective.evaluate(theta, 1, "gradient step")
             return replace(state, evaluation=after, step=self.step_size)
-        slope = float(now.gradient @ direction)
         eta, streak = state.memory
         if streak >= GROW_AFTER:
             eta, streak = 2 * eta, 0
-        after = objective.evaluate(now.theta + eta * direction, 1, "gradient step")
-        if not _descends(now, after, eta * slope):
-            points = now.theta[:, None] + direction[:, None] * (eta * TRIALS)
-            values = objective.values(points, "line search")
-            bounds = now.objective + SUFFICIENT_DECREASE * eta * TRIALS * slope
-            enough = np.flatnonzero(values <= bounds)
-            if len(enough) == 0:
-                return replace(state, stalled="no step along the gradient descends any further")
-            eta *= float(TRIALS[enough[0]])
-            after = objective.evaluate(now.theta + eta * direction, 1, "gradient step")
-            streak = -1
-        return replace(state, evaluation=after, step=eta, memory=(eta, streak + 1))
+        found = search(
+            objective,
+            now,
+            lambda t: now.theta + t * direction,
+            lambda theta: float(now.gradient @ (theta - now.theta)),
+            eta,
+            1,
+            "gradient step",
+        )
+        if found is None:
+            return replace(state, stalled=STALLED)
+        after, step = found
+        streak = streak + 1 if step == eta else 0
+        return replace(state, evaluation=after, step=step, memory=(step, streak))
 
     def _walk(self, objective: Objective, gradient: Array) -> Array:
         """The step in theta that a gradient step in the user's coordinates makes.
@@ -85,7 +85,3 @@ class GradientDescent(Solver):
         centre = coordinates.centre[active]
         w_gradient = gradient[:n] / unit + centre * gradient[n]
         return np.append(w_gradient / unit, gradient[n] + centre @ w_gradient)
-
-
-def _descends(now: Evaluation, after: Evaluation, slope: float) -> bool:
-    return after.finite and after.objective <= now.objective + SUFFICIENT_DECREASE * slope

@@ -41,7 +41,7 @@ class Gram(Solver):
 
     def init(self, objective: Objective, start: Array | None) -> State:
         known = objective.null_evaluation()
-        if known is None:
+        if known is None or known.hessian is None:
             raise InputError("solver gram needs the Gram matrix of the first pass")
         return State(known)
 
@@ -59,9 +59,7 @@ class Gram(Solver):
         after = objective.quadratic_evaluation(solution.x)
         if objective.smooth and not solution.condition < MAX_CONDITION:
             solution, hessian = self._orthogonal(objective)
-            after = replace(
-                objective.evaluate(solution.x, 1, "accurate residual"), hessian=hessian
-            )
+            after = replace(objective.evaluate(solution.x, 1, "accurate residual"), hessian=hessian)
         elif after.loss <= MIN_UNEXPLAINED * objective.y_square() / 2:
             after = replace(
                 objective.evaluate(solution.x, 1, "accurate residual"), hessian=now.hessian

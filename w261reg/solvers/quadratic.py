@@ -43,7 +43,9 @@ def minimise_quadratic_l1(
                 old = u[j]
                 target = old - q[j] / diagonal[j]
                 width = kink[j] / diagonal[j]
-                new = target - width if target > width else target + width if target < -width else 0.0
+                new = (
+                    target - width if target > width else target + width if target < -width else 0.0
+                )
                 if new != old:
                     u[j] = new
                     q += h[j] * (new - old)

@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 
 from w261reg.objective import Evaluation, Objective
 from w261reg.solvers.base import Solver, State, start_at
+from w261reg.solvers.line_search import STALLED, search
 from w261reg.solvers.linear import solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1
 
 Array = NDArray[np.float64]
-
-SUFFICIENT_DECREASE = 1e-4  # Armijo's constant (Nocedal and Wright, *Numerical Optimization*, 3.1)
-TRIALS = 2.0 ** -np.arange(1, 25)  # steps tried in one pass when the full one does not descend
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,7 @@ class _SecondOrder(Solver):
     """A step: minimise the second-order model, then go as far as the objective descends.
 
     One pass an iteration: loss, gradient and Hessian at the full step, which is nearly always
-    taken. Where it does not descend, one pass tries 24 shorter steps side by side and one more
-    evaluates the best.
+    taken.
     """
 
     @abstractmethod
@@ -48,29 +45,25 @@ class _SecondOrder(Solver):
         move = self.model(objective, now)
         state = replace(state, note=move.note, condition=move.condition)
         if not move.slope < 0:
-            return replace(state, stalled="no step descends any further in floating point")
-        label = f"{self.name} step"
-        trial = objective.evaluate(now.theta + move.direction, 2, label)
-        if accepts(now, trial, move.slope):
-            return replace(state, evaluation=trial, step=1.0)
-        points = now.theta[:, None] + move.direction[:, None] * TRIALS
-        values = objective.values(points, "line search")
-        enough = values <= now.objective + SUFFICIENT_DECREASE * TRIALS * move.slope
-        if not enough.any():
-            return replace(state, stalled="no step descends any further in floating point")
-        best = int(np.nanargmin(np.where(enough, values, np.nan)))
-        after = objective.evaluate(points[:, best], 2, label)
-        return replace(state, evaluation=after, step=float(TRIALS[best]))
+            return replace(state, stalled=STALLED)
+        found = search(
+            objective,
+            now,
+            lambda t: now.theta + t * move.direction,
+            # the model's decrease is at least proportional to the step: F is convex
+            lambda theta: move.slope * _share(theta - now.theta, move.direction),
+            1.0,
+            2,
+            f"{self.name} step",
+        )
+        if found is None:
+            return replace(state, stalled=STALLED)
+        return replace(state, evaluation=found[0], step=found[1])
 
 
-def accepts(now: Evaluation, trial: Evaluation, slope: float) -> bool:
-    """Armijo's rule; within rounding of the objective, a smaller residual counts as descent."""
-    if not trial.finite:
-        return False
-    if trial.objective <= now.objective + SUFFICIENT_DECREASE * slope:
-        return True
-    rounding = 64 * np.finfo(float).eps * max(abs(now.objective), abs(trial.objective))
-    return trial.objective <= now.objective + rounding and trial.residual < now.residual
+def _share(part: Array, whole: Array) -> float:
+    """The t of part = t whole."""
+    return float(part @ whole) / float(whole @ whole)
 
 
 @dataclass(frozen=True)

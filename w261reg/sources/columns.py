@@ -117,9 +117,7 @@ def to_block(batch: pa.RecordBatch, columns: Columns) -> Block:
     return DenseBlock.of(x, y, weight, census)
 
 
-def _matrix(
-    batch: pa.RecordBatch, columns: Columns, defects: dict[tuple[str, str], int]
-) -> Array:
+def _matrix(batch: pa.RecordBatch, columns: Columns, defects: dict[tuple[str, str], int]) -> Array:
     x = np.empty((batch.num_rows, len(columns.columns)))
     for j, name in enumerate(columns.columns):
         x[:, j] = _float(batch.column(name))

@@ -69,9 +69,7 @@ def select(
     if names is None:
         known = (vector_names or {}).get(chosen[0]) if vector else chosen
         names = known if known is not None else []
-    return Columns(
-        tuple(chosen), tuple(names), vector, label, weight, classification, positive
-    )
+    return Columns(tuple(chosen), tuple(names), vector, label, weight, classification, positive)
 
 
 def _check_label(

@@ -1,0 +1,71 @@
+"""How far to go along a direction: Armijo's rule, several steps a pass."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w261reg.objective import Evaluation, Objective
+
+Array = NDArray[np.float64]
+
+SUFFICIENT_DECREASE = 1e-4  # Nocedal and Wright, *Numerical Optimization*, 3.1
+TRIALS = 2.0 ** -np.arange(1, 31)
+
+
+def search(
+    objective: Objective,
+    now: Evaluation,
+    point: Callable[[float], Array],
+    change: Callable[[Array], float],
+    first: float,
+    order: int,
+    label: str,
+) -> tuple[Evaluation, float] | None:
+    """The evaluation after a step that descends, and the step's length.
+
+    One pass evaluates the first step, which is nearly always taken. Where it does not descend, one
+    pass tries 30 shorter ones side by side, and one more evaluates the best of those that satisfy
+    Armijo's rule.
+
+    Args:
+        objective: what descends.
+        now: where the step starts.
+        point: theta (p,) after a step of a given length.
+        change: the change of F that the model predicts for a theta, < 0.
+        first: the length to try first.
+        order: 1 for gradients, 2 for Hessians too.
+        label: of the passes.
+
+    Returns:
+        None where no step descends in floating point.
+    """
+    theta = point(first)
+    trial = objective.evaluate(theta, order, label)
+    if _accepts(now, trial, change(theta)):
+        return trial, first
+    lengths = first * TRIALS
+    thetas = np.column_stack([point(length) for length in lengths])
+    values = objective.values(thetas, "line search")
+    bounds = np.array([SUFFICIENT_DECREASE * change(column) for column in thetas.T])
+    enough = values <= now.objective + bounds
+    if not enough.any():
+        return None
+    best = int(np.nanargmin(np.where(enough, values, np.nan)))
+    after = objective.evaluate(thetas[:, best], order, label)
+    if not after.objective < now.objective and not after.residual < now.residual:
+        return None  # descent within rounding only
+    return after, float(lengths[best])
+
+
+def _accepts(now: Evaluation, trial: Evaluation, change: float) -> bool:
+    """Armijo's rule; within rounding of the objective, a smaller residual counts as descent."""
+    if not trial.finite:
+        return False
+    if trial.objective <= now.objective + SUFFICIENT_DECREASE * change:
+        return trial.objective < now.objective or trial.residual < now.residual
+    rounding = 64 * np.finfo(float).eps * max(abs(now.objective), abs(trial.objective))
+    return trial.objective <= now.objective + rounding and trial.residual < now.residual
+
+
+STALLED = "no step descends any further in floating point"
