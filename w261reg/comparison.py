@@ -206,7 +206,7 @@ def compare_answers(fit: Fit, theirs: SparkAnswer, version: str) -> dict[str, An
                 "intercept": ours.intercept,
                 "n_iter": ours.n_iter,
                 "n_passes": ours.n_passes,
-                "seconds": ours.seconds,
+                "seconds": round(ours.seconds, 3),
                 "status": ours.status,
                 "about": f"solver {ours.solver}",
                 "version": ours.library_versions["w261reg"],
@@ -217,7 +217,7 @@ def compare_answers(fit: Fit, theirs: SparkAnswer, version: str) -> dict[str, An
                 "intercept": theirs.intercept,
                 "n_iter": theirs.n_iter,
                 "n_passes": None,
-                "seconds": theirs.seconds,
+                "seconds": round(theirs.seconds, 3),
                 "status": None,
                 "about": theirs.about,
                 "version": version,
@@ -231,7 +231,7 @@ def compare_answers(fit: Fit, theirs: SparkAnswer, version: str) -> dict[str, An
         "max_coefficient_difference": float(
             np.max(np.abs(theirs.w - ours.weights), initial=0.0) / largest
         ),
-        "note": "Each engine ran once, w261reg first in a fresh session: not a benchmark.",
+        "note": "Each engine ran once, w261reg first, with its session's start: not a benchmark.",
     }
 
 

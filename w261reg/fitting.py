@@ -1,6 +1,7 @@
 """One fit: first pass, checks, conventions, solver, scores."""
 
 import logging
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -72,9 +73,9 @@ def fit(
     summary = dataset.aggregate(Summarise(n, gram))
     classes = check_summary(summary, columns, loss)
     log.info(
-        "read %s rows x %s features in %s, %.2f s",
-        f"{summary.rows:,}", f"{n:,}", dataset.parallelism, time.perf_counter() - began,
-    )  # fmt: skip
+        f"read {summary.rows:,} rows x {n:,} features, {dataset.parallelism}, "
+        f"{time.perf_counter() - began:.2f} s"
+    )
     objective = _objective(settings, dataset, loss, summary)
     constant = np.setdiff1d(np.arange(n), objective.coordinates.active)
     if len(constant):
@@ -139,11 +140,12 @@ def _start(settings: Settings, objective: Objective, columns: Columns) -> Array 
 
 
 def _monitor(entry: Iteration) -> None:
+    step = "" if math.isnan(entry.step) else f"  step {entry.step:.3g}"
     log.info(
-        "iteration %3d  objective %.12g  residual %.2e  step %.3g  passes %d  %.2f s",
-        entry.iteration, entry.objective, entry.residual, entry.step, entry.passes, entry.seconds,
+        f"iteration {entry.iteration:3d}  objective {entry.objective:.12g}  "
+        f"residual {entry.residual:.2e}{step}  passes {entry.passes}  {entry.seconds:.2f} s",
         extra={"live": True},
-    )  # fmt: skip
+    )
 
 
 def _model(

@@ -204,9 +204,11 @@ class Model:
 
         def predict(batches: Any) -> Any:
             for batch in batches:
-                yield predictor.append(batch, columns)
+                named = pa.record_batch(batch.columns, names=schema.names)
+                yield predictor.append(named, columns)
 
-        return frame.mapInArrow(predict, out)
+        # plain names, as mapInArrow stumbles over backticks in them
+        return frame.toDF(*[f"c{j}" for j in range(len(schema))]).mapInArrow(predict, out)
 
     # --- files ----------------------------------------------------------------------------------
 

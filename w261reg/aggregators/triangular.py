@@ -36,10 +36,14 @@ class Triangular(Aggregator[Array]):
         root = np.sqrt(block.weight)[:, None]
         design = block.design(block.weight, self.centre, self.scale)
         label = root * (block.y - self.y_centre)[:, None]
-        return np.linalg.qr(np.vstack([state, np.hstack([root, design, label])]), mode="r")
+        return _factor(np.vstack([state, np.hstack([root, design, label])]))
 
     def merge(self, left: Array, right: Array) -> Array:
-        return np.linalg.qr(np.vstack([left, right]), mode="r")
+        return _factor(np.vstack([left, right]))
 
     def nbytes(self) -> int:
         return 8 * (len(self.centre) + 2) ** 2 + 4096
+
+
+def _factor(a: Array) -> Array:
+    return np.asarray(np.linalg.qr(a, mode="r"))

@@ -54,7 +54,7 @@ class RddDataset(Dataset):
 
     @property
     def parallelism(self) -> str:
-        return f"{self.tasks} Spark tasks on {self.context.master}"
+        return f"{self.tasks} Spark task{'s' * (self.tasks > 1)} on {self.context.master}"
 
     def release(self) -> None:
         self.rdd.unpersist()

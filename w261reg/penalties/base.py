@@ -53,10 +53,13 @@ class Penalty(ABC):
 
         Zero everywhere exactly where w minimises loss + R and g is the gradient of the loss.
         """
-        kink = self.kink(w)
-        total = g + self.gradient(w)
-        at_kink = np.maximum(np.abs(total) - kink, 0.0)
-        return np.where((w == 0.0) & (kink > 0.0), at_kink, np.abs(total))
+        return subdifferential_distance(w, g + self.gradient(w), self.kink(w))
+
+
+def subdifferential_distance(w: Array, total: Array, kink: Array) -> Array:
+    """Length of the shortest subgradient, one a feature, from the one that takes sign(0) = 0."""
+    at_kink = np.maximum(np.abs(total) - kink, 0.0)
+    return np.where((w == 0.0) & (kink > 0.0), at_kink, np.abs(total))
 
 
 def soft_threshold(v: Array, t: Array) -> Array:

@@ -5,7 +5,7 @@ from functools import reduce
 
 import numpy as np
 
-from w261reg.penalties.base import Array, Penalty
+from w261reg.penalties.base import Array, Penalty, subdifferential_distance
 
 
 @dataclass(frozen=True)
@@ -37,4 +37,6 @@ class PenaltySum:
             parts = [part if part.ndim == 2 else np.diag(part) for part in parts]
         return reduce(np.add, parts, np.zeros_like(w))
 
-    residual = Penalty.residual
+    def residual(self, w: Array, g: Array) -> Array:
+        """Distance of -g from the subdifferential of R at w, one a feature (n,)."""
+        return subdifferential_distance(w, g + self.gradient(w), self.kink(w))

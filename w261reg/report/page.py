@@ -142,7 +142,7 @@ def _section(result: Result, name: str, anchor: str, figures: Sequence[Drawn]) -
         "badge": badge,
         "kind": kind,
         "meaning": meaning,
-        "message": model.get("message") or "",
+        "message": capitalized(model.get("message") or ""),
         "solved": result.is_solution,
         "facts": _facts(result),
         "residual": _unbroken(residual_sentence(model)),
@@ -237,3 +237,8 @@ def _pairs(content: object) -> list[tuple[str, str]]:
     if not isinstance(content, dict):
         return []
     return [(name, shown(value)) for name, value in flat(content)]
+
+
+def capitalized(text: str) -> str:
+    """A sentence's first letter large; the rest as it is."""
+    return text[:1].upper() + text[1:]

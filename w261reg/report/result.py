@@ -62,8 +62,9 @@ class Result:
 
     @property
     def n_history(self) -> int:
-        """Number of rows of the history."""
-        return len(self.history["iteration"])
+        """Points of a curve over passes: several iterations out of one pass are one."""
+        passes = {value for value in self.history["passes"] if math.isfinite(value)}
+        return len(passes) if passes else len(self.history["iteration"])
 
     @property
     def is_solution(self) -> bool:

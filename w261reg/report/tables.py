@@ -104,6 +104,8 @@ METRICS = {
     "log_loss": "Log loss (nats a row)",
     "auc": "Area under the ROC curve",
     "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
 }
 
 
@@ -117,6 +119,7 @@ def engine_table(result: Result) -> Table | None:
         [head, *(_engine_value(facts.get(key)) for facts in engines.values())]
         for head, key in (
             ("Version", "version"),
+            ("Estimator or solver", "about"),
             ("Status", "status"),
             ("Objective", "objective"),
             ("Intercept", "intercept"),

@@ -9,7 +9,7 @@ from scipy import linalg
 from w261reg.aggregators import Triangular
 from w261reg.blas import one_blas_thread
 from w261reg.errors import InputError
-from w261reg.objective import Evaluation, Objective
+from w261reg.objective import Objective
 from w261reg.solvers.base import Solver, State
 from w261reg.solvers.linear import Solution, solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1

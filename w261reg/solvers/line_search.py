@@ -50,12 +50,30 @@ def search(
     bounds = np.array([SUFFICIENT_DECREASE * change(column) for column in thetas.T])
     enough = values <= now.objective + bounds
     if not enough.any():
-        return None
+        return _within_rounding(objective, now, point, change, lengths[:3], order, label)
     best = int(np.nanargmin(np.where(enough, values, np.nan)))
     after = objective.evaluate(thetas[:, best], order, label)
     if not after.objective < now.objective and not after.residual < now.residual:
-        return None  # descent within rounding only
+        return _within_rounding(objective, now, point, change, lengths[:3], order, label)
     return after, float(lengths[best])
+
+
+def _within_rounding(
+    objective: Objective,
+    now: Evaluation,
+    point: Callable[[float], Array],
+    change: Callable[[Array], float],
+    lengths: Array,
+    order: int,
+    label: str,
+) -> tuple[Evaluation, float] | None:
+    """The first of these steps that shrinks the residual, where values are rounding errors."""
+    for length in lengths:
+        theta = point(float(length))
+        trial = objective.evaluate(theta, order, label)
+        if _accepts(now, trial, change(theta)):
+            return trial, float(length)
+    return None
 
 
 def _accepts(now: Evaluation, trial: Evaluation, change: float) -> bool:
@@ -65,7 +83,7 @@ def _accepts(now: Evaluation, trial: Evaluation, change: float) -> bool:
     if trial.objective <= now.objective + SUFFICIENT_DECREASE * change:
         return trial.objective < now.objective or trial.residual < now.residual
     rounding = 64 * np.finfo(float).eps * max(abs(now.objective), abs(trial.objective))
-    return trial.objective <= now.objective + rounding and trial.residual < now.residual
+    return bool(trial.objective <= now.objective + rounding and trial.residual < now.residual)
 
 
 STALLED = "no step descends any further in floating point"

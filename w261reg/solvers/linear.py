@@ -1,6 +1,7 @@
 """Linear systems on the driver: symmetric, positive semidefinite, possibly singular."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Solution:
         )
 
 
-def null_threshold(values: Array) -> float:
+def null_threshold(values: NDArray[np.floating[Any]]) -> float:
     """Eigenvalues up to here are rounding errors of 0."""
     size = max(len(values), 16)
     return 4 * size * np.finfo(float).eps * float(np.max(np.abs(values), initial=0.0))

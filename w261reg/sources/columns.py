@@ -70,9 +70,10 @@ def is_vector(kind: pa.DataType) -> bool:
     """Whether a column of this type holds a vector a row: a list, or pyspark.ml's struct."""
     if pa.types.is_struct(kind):
         return {kind.field(i).name for i in range(kind.num_fields)} >= {"indices", "values"}
-    return (
+    is_list = (
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )
+    return is_list and is_numeric(kind.value_type)
 
 
 def to_block(batch: pa.RecordBatch, columns: Columns) -> Block:

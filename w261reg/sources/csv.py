@@ -1,5 +1,7 @@
 """CSV files with a header."""
 
+import csv
+import io
 import re
 from collections.abc import Iterator, Sequence
 
@@ -24,7 +26,8 @@ class CsvSource(Source):
         self.text = TextFiles.of(files)
         self.description = f"CSV {files.given}"
         self.given = files.given
-        start = head(files)
+        first = next((i for i, size in enumerate(files.sizes) if size), 0)
+        start = head(files, first)
         if not start.strip():
             raise InputError(f"data {files.given} is empty")
         if len(start) >= 2**20:
@@ -37,6 +40,13 @@ class CsvSource(Source):
         for name in names:
             if names.count(name) > 1:
                 raise InputError(f"data {files.given} has two columns named {name!r}")
+        for index in range(first + 1, len(files.paths)):
+            own = _header(head(files, index, size=2**16))
+            if own and own != names:
+                raise InputError(
+                    f"data {files.given} has files of different columns: {files.paths[index]} "
+                    f"begins with {', '.join(own)[:80]!r}, not with the header of the first file"
+                )
 
     def handles(self, width: int) -> list[Handle]:
         return list(self.text.spans)
@@ -93,6 +103,12 @@ def _without_nulls(schema: pa.Schema) -> pa.Schema:
         for f in schema
     ]
     return pa.schema(fields)
+
+
+def _header(start: bytes) -> list[str]:
+    """The names in the first line that is not blank; none in an empty file."""
+    rows = csv.reader(io.StringIO(start.decode("utf-8-sig", "replace")))
+    return next((row for row in rows if row), [])
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

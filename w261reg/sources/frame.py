@@ -1,8 +1,11 @@
 """What a Spark DataFrame says of its columns."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+
+from w261reg.sources.columns import is_numeric
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -35,13 +38,19 @@ def _arrow(kind: Any) -> pa.DataType:
     name = kind.typeName() if kind.typeName() != "udt" else type(kind).__name__
     if name in ("vectorudt", "VectorUDT"):
         return _VECTOR
-    if name == "array" and pa.types.is_floating(_arrow(kind.elementType)):
+    if name == "array" and is_numeric(_arrow(kind.elementType)):
         return pa.list_(pa.float64())
-    if name == "array" and pa.types.is_integer(_arrow(kind.elementType)):
-        return pa.list_(pa.int64())
     if name == "decimal":
         return pa.decimal128(kind.precision, kind.scale)
     return _KINDS.get(kind.simpleString(), pa.binary())
+
+
+def select_plain(frame: "DataFrame", columns: Sequence[str]) -> "DataFrame":
+    """These columns, named c0, c1, ...: mapInArrow stumbles over backticks in names."""
+    from pyspark.sql import functions as F
+
+    quoted = ["`" + name.replace("`", "``") + "`" for name in columns]
+    return frame.select(*[F.col(name).alias(f"c{j}") for j, name in enumerate(quoted)])
 
 
 def vector_names(frame: "DataFrame", column: str) -> list[str]:
@@ -55,6 +64,6 @@ def vector_names(frame: "DataFrame", column: str) -> list[str]:
         if "name" in entry
     }
     if not count:
-        row = frame.select(frame[column]).where(frame[column].isNotNull()).head()
+        row = select_plain(frame, [column]).dropna().head()
         count = len(row[0]) if row is not None else 0
     return [named.get(i, f"{column}_{i}") for i in range(count)]

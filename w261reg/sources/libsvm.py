@@ -15,6 +15,10 @@ from w261reg.sources.text import Span, TextFiles
 FEATURES = "features"
 LABEL = "label"
 LINE = re.compile(rb"^\s*[-+0-9.eE]+(\s+[0-9]+:\S+)+\s*(#.*)?$")
+_NUMBER = rb"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
+_WELL_FORMED = re.compile(
+    rb"^\s*" + _NUMBER + rb"(?:\s+0*[1-9]\d*:" + _NUMBER + rb")*\s*$", re.IGNORECASE
+)
 
 
 class LibsvmSource(Source):
@@ -94,7 +98,7 @@ class LibsvmSource(Source):
         return numbers[is_label], pointer, indices, np.ascontiguousarray(pairs[:, 1])
 
     def _error(self, lines: list[bytes]) -> InputError:
-        bad = next((line for line in lines if not LINE.match(line)), lines[0] if lines else b"")
+        bad = next((line for line in lines if not _WELL_FORMED.match(line)), b"".join(lines[:1]))
         shown = bad.decode("utf-8", "replace").strip()[:60]
         return InputError(
             f"data {self.given} is not LIBSVM (label index:value ..., indices from 1): {shown!r}"

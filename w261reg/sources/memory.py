@@ -1,7 +1,7 @@
 """Tables in this process: Arrow, pandas, and numpy or scipy arrays."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,8 @@ def array_source(x: Any, label: Any, weight: Any) -> tuple[TableSource, str | No
         InputError: shapes that do not fit.
     """
     if sparse.issparse(x):
-        matrix = sparse.csr_array(x, dtype=np.float64)
+        # a copy: sum_duplicates sorts the indices in place
+        matrix = sparse.csr_array(cast(Any, x), dtype=np.float64, copy=True)
         matrix.sum_duplicates()
         rows, width = matrix.shape
         pointer = pa.array(matrix.indptr, pa.int32())

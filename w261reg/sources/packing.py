@@ -1,6 +1,7 @@
 """From a source to a dataset: leaves are read and packed where they will be used."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from w261reg.datasets import Dataset, LocalDataset
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError
 from w261reg.sources.base import Handle, Source
-from w261reg.sources.columns import Columns, to_block
+from w261reg.sources.columns import Columns, is_text, to_block
+from w261reg.sources.frame import select_plain
 from w261reg.sources.paths import one_line
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ def pack(
     What cannot be read becomes a block without rows whose census says why: an exception would be
     retried by Spark, and reported in 90 lines.
     """
-    numeric = [*columns.columns, *([columns.weight] if columns.weight else [])]
+    kinds = source.schema
+    numeric = [name for name in columns.needed if not is_text(kinds.field(name).type)]
     leaf = first
     try:
         for position, batch in source.read(handles, columns.needed, numeric):
@@ -78,7 +81,7 @@ def deal(leaves: int, tasks: int) -> list[range]:
     """Contiguous runs, as equal as can be, none empty."""
     tasks = max(1, min(tasks, leaves))
     cuts = [leaves * i // tasks for i in range(tasks + 1)]
-    return [range(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [range(a, b) for a, b in pairwise(cuts)]
 
 
 def frame_dataset(
@@ -96,7 +99,8 @@ def frame_dataset(
     def to_bytes(batches: Iterator[Any]) -> Iterator[Any]:
         import pyarrow as pa
 
-        for batch in batches:
+        for given in batches:
+            batch = pa.record_batch(given.columns, names=columns.needed)
             try:
                 block = to_block(batch, columns)
             except InputError as error:
@@ -104,18 +108,11 @@ def frame_dataset(
             payload = pickle.dumps(block, pickle.HIGHEST_PROTOCOL)
             yield pa.record_batch([pa.array([payload], pa.binary())], names=["block"])
 
-    def numbered(index: int, rows: Iterator[Any]) -> Iterator[tuple[int, Block]]:
+    def numbered(index: int, rows: Iterable[Any]) -> Iterator[tuple[int, Block]]:
         for row in rows:
             yield index, pickle.loads(bytes(row[0]))
 
     with spark_failures("reading the DataFrame"):
-        packed = frame.select(*[_quoted(name) for name in columns.needed]).mapInArrow(
-            to_bytes, "block binary"
-        )
+        packed = select_plain(frame, columns.needed).mapInArrow(to_bytes, "block binary")
         rdd = packed.rdd.mapPartitionsWithIndex(numbered)
         return RddDataset(rdd, len(columns.names), None, aggregation_depth)
-
-
-def _quoted(name: str) -> str:
-    escaped = name.replace("`", "``")
-    return f"`{escaped}`"

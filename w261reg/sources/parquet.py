@@ -36,7 +36,7 @@ class ParquetSource(Source):
         self.groups: list[tuple[str, int, int, tuple[tuple[str, Any], ...]]] = []
         schema: pa.Schema | None = None
         for path in files.paths:
-            constants = _constants(path) if files.folder else ()
+            constants = _constants(path[len(files.root) :]) if files.folder else ()
             try:
                 with self.filesystem.open_input_file(path) as file:
                     reader = pq.ParquetFile(file)
@@ -111,7 +111,7 @@ class ParquetSource(Source):
 
 
 def _constants(path: str) -> tuple[tuple[str, Any], ...]:
-    """The columns that a `key=value/` folder stands for."""
+    """The columns that the `key=value/` folders of a path inside the table stand for."""
     pairs = [part.partition("=")[::2] for part in path.split("/")[:-1] if "=" in part]
     return tuple((key, _number(value)) for key, value in pairs)
 

@@ -11,9 +11,17 @@ from w261reg.errors import InputError
 
 @dataclass(frozen=True)
 class Files:
-    """The data files behind a path, sorted by name; hidden ones (`_SUCCESS`, `.crc`) left out."""
+    """The data files behind a path, sorted by name; hidden ones (`_SUCCESS`, `.crc`) left out.
+
+    Attributes:
+        given: the path as it was given.
+        root: the file or folder it stands for, inside the file system.
+        paths, sizes: of the files, in bytes.
+        folder: whether `root` is a folder.
+    """
 
     given: str
+    root: str
     filesystem: pafs.FileSystem
     paths: tuple[str, ...]
     sizes: tuple[int, ...]
@@ -35,7 +43,7 @@ def find(path: str) -> Files:
         if info.type == pafs.FileType.NotFound:
             raise InputError(f"data not found: {path}")
         if info.type == pafs.FileType.File:
-            return Files(path, filesystem, (inner,), (info.size,), False)
+            return Files(path, inner, filesystem, (inner,), (info.size,), False)
         entries = filesystem.get_file_info(pafs.FileSelector(inner, recursive=True))
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"data {path} cannot be read: {one_line(error)}") from None
@@ -58,7 +66,7 @@ def find(path: str) -> Files:
     if not files:
         raise InputError(f"data {path} is a folder without data files")
     paths, sizes = zip(*files, strict=True)
-    return Files(path, filesystem, paths, sizes, True)
+    return Files(path, inner, filesystem, paths, sizes, True)
 
 
 def _hidden(inner: str) -> bool:

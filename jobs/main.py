@@ -1,0 +1,38 @@
+"""The main job: every problem in conf/runs/, by both engines, in one report.
+
+make run                                   or, on a cluster,
+spark-submit --master URL --py-files dist/w261reg.zip jobs/main.py --out results
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from w261reg.cli import main
+from w261reg.report import write_combined_report
+from w261reg.session import session
+
+PRESETS = Path(__file__).resolve().parent.parent / "conf" / "runs"
+
+
+def run(out: Path) -> int:
+    """Compare on each preset and write one report; the worst exit code of all."""
+    worst = 0
+    results = []
+    with session():
+        for preset in sorted(PRESETS.glob("*.toml")):
+            print(f"\n== {preset.stem} ==", flush=True)
+            folder = out / preset.stem
+            code = main(["compare", "--config", str(preset), "--out", str(folder), "--overwrite"])
+            worst = max(worst, code)
+            results += [folder] if code in (0, 3) else []
+    if results:
+        report = write_combined_report(out, results, title="w261reg beside pyspark.ml")
+        print(f"\nAll problems in one report: {report}")
+    return worst
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--out", type=Path, default=Path("results"))
+    sys.exit(run(arguments.parse_args().out))

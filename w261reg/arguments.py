@@ -1,0 +1,153 @@
+"""The command line's options: names, help, and nothing else."""
+
+import argparse
+from typing import Any, NoReturn
+
+from w261reg._version import __version__
+from w261reg.config import penalty_options
+from w261reg.conventions import CONVENTIONS
+from w261reg.losses import LOSSES
+from w261reg.penalties import PENALTIES
+from w261reg.solvers import SOLVERS
+
+USAGE_ERROR = 2
+
+EPILOG = """exit codes:
+  0  converged, or stopped by max_iter (a warning says so)
+  1  a failure of w261reg or of Spark
+  2  bad input or usage
+  3  diverged or separated (the model is written with that status);
+     with --strict, anything but converged
+"""
+MASTER = "Spark's master; default: spark-submit's, else local[*,4]"
+TABLE = "Parquet file or folder, CSV with header, or LIBSVM"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors of usage in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"w261reg: error: {message} (see {self.prog} --help)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands. A setting that is not given stays out of the namespace."""
+    top = _Parser(
+        prog="w261reg",
+        description="Regularized linear models, trained by map-reduce on Spark.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"w261reg {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = _command(commands, "train", "fit a model; writes a result folder with a report")
+    _add_settings(train)
+
+    compare = _command(commands, "compare", "train, and fit the same problem with pyspark.ml")
+    _add_settings(compare)
+    about = "standardize for pyspark.ml by StandardScaler(withMean=True) before the estimator"
+    _option(compare, "--standard-scaler", about, action="store_true")
+
+    predict = _command(commands, "predict", "append predictions to a table")
+    predict.add_argument("model", metavar="MODEL", help="a result folder or its model.json")
+    predict.add_argument("data", metavar="DATA", help=TABLE)
+    predict.add_argument("--out", required=True, metavar="PATH", help="a .csv or .parquet file")
+    predict.add_argument("--overwrite", action="store_true", help="replace PATH if it exists")
+    predict.add_argument("--master", metavar="URL", help=MASTER)
+
+    evaluate = _command(commands, "evaluate", "print a model's metrics on a table as JSON")
+    evaluate.add_argument("model", metavar="MODEL", help="a result folder or its model.json")
+    evaluate.add_argument("data", metavar="DATA", help=TABLE)
+    evaluate.add_argument("--label", required=True, metavar="COL", help="label column")
+    evaluate.add_argument("--weight", metavar="COL", help="column of row weights")
+    evaluate.add_argument("--master", metavar="URL", help=MASTER)
+    return top
+
+
+def _command(commands: Any, name: str, about: str) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=about,
+        description=about[0].upper() + about[1:] + ".",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return added
+
+
+def _option(group: Any, flag: str, about: str, **options: Any) -> None:
+    group.add_argument(flag, help=about, default=argparse.SUPPRESS, **options)
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    data = command.add_argument_group("data")
+    _option(data, "data", TABLE, nargs="?", metavar="DATA")
+    _option(data, "--label", "column to predict", metavar="COL")
+    about = "label value that counts as 1; needed where the label is not 0 and 1"
+    _option(data, "--positive", about, metavar="VALUE")
+    _option(data, "--features", "feature columns; default: all others", metavar="C1,C2,...")
+    _option(data, "--weight", "column of row weights >= 0", metavar="COL")
+    _add_problem(command.add_argument_group("problem"))
+    _add_solver(command.add_argument_group("solver"))
+    _add_run(command.add_argument_group("run"))
+
+
+def _add_problem(group: Any) -> None:
+    about = "; ".join(f"{name}: {loss.title}" for name, loss in sorted(LOSSES.items()))
+    _option(group, "--loss", about, metavar="|".join(sorted(LOSSES)))
+    about = "strength of the penalty, in the convention's terms; default 0"
+    _option(group, "--reg-param", about, type=_number, metavar="R")
+    about = "mix of the penalty: 0 is L2 (default), 1 is L1"
+    _option(group, "--elastic-net-param", about, type=_number, metavar="A")
+    for option, name in penalty_options().items():
+        flag = "--" + option.replace("_", "-")
+        _option(group, flag, PENALTIES[name].help, dest=option, type=_number, metavar="G")
+    about = "fit no intercept; it is never penalised"
+    _option(group, "--no-intercept", about, dest="fit_intercept", action="store_false")
+    about = "; ".join(f"{name}: {convention.about}" for name, convention in CONVENTIONS.items())
+    about = f"what R and the step size mean (default spark). {about}"
+    _option(group, "--convention", about, metavar="|".join(CONVENTIONS))
+    about = "penalise weights times standard deviations; default: the convention's habit"
+    _option(group, "--standardization", about, action=argparse.BooleanOptionalAction)
+
+
+def _add_solver(group: Any) -> None:
+    about = "; ".join(f"{name}: {solver.about}" for name, solver in sorted(SOLVERS.items()))
+    names = "|".join(["auto", *sorted(SOLVERS)])
+    _option(group, "--solver", f"default auto. {about}", metavar=names)
+    about = "fixed step of gradient descent, in the convention's terms; default: Armijo's rule"
+    _option(group, "--step-size", about, type=_number, metavar="S")
+    _option(group, "--max-iter", "the most iterations; default 100", type=_integer, metavar="N")
+    about = "scale-free optimality residual at which to stop; default 1e-9"
+    _option(group, "--tol", about, type=_number, metavar="E")
+    _option(group, "--warm-start", "start from this model's coefficients", metavar="MODEL")
+
+
+def _add_run(group: Any) -> None:
+    about = (
+        "result folder: model.json, metrics.json, history.csv, config.toml, report.html, figures"
+    )
+    _option(group, "--out", about, metavar="DIR")
+    _option(group, "--overwrite", "replace DIR if it is a result", action="store_true")
+    _option(group, "--strict", "exit code 3 unless converged", action="store_true")
+    about = "any of these options in TOML, with underscores; the command line wins"
+    _option(group, "--config", about, metavar="FILE.toml")
+    _option(group, "--master", MASTER, metavar="URL")
+    about = "levels of merging in a pass; default: by the number and size of the shares"
+    _option(group, "--aggregation-depth", about, type=_integer, metavar="D")
+
+
+def _number(text: str) -> Any:
+    """A number if it is one: what it must be is said once, where settings are checked."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _integer(text: str) -> Any:
+    try:
+        return int(text)
+    except ValueError:
+        return text
