@@ -2,7 +2,7 @@
 
     make zip
     spark-submit --properties-file conf/laptop.conf --py-files dist/w261reg.zip \\
-        jobs/predict.py --model results/ionosphere-l2 --data data/ionosphere.csv --out predictions
+        jobs/predict.py results/ionosphere-l2 data/ionosphere.csv --out predictions.csv
 
 The master comes from the properties file or from spark-submit's --master, never from here.
 """

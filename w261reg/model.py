@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from w261reg.errors import InputError
-from w261reg.files import replace_folder
+from w261reg.files import local_copy, replace_folder
 from w261reg.prediction import Predictor, check_free, feature_columns
 from w261reg.solvers import Iteration, Status
 from w261reg.sources import Source, TableSource, array_source, open_path
@@ -227,10 +227,10 @@ class Model:
         """Whether the coefficients are a solution, or on the way to one."""
         return self.status in (Status.CONVERGED, Status.MAX_ITER)
 
-    def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write the result folder: model, history, metrics, configuration, report and figures.
 
-        The folder appears whole or not at all.
+        The folder, a path or a URI, appears whole or not at all.
 
         Raises:
             InputError: it exists already and `overwrite` is False, or cannot be written.
@@ -240,7 +240,6 @@ class Model:
         with replace_folder(folder, overwrite) as partial:
             self.write(partial)
             write_report(partial)
-        return Path(folder)
 
     def write(self, folder: Path) -> None:
         """Write model.json, metrics.json, config.toml and history.csv into a folder."""
@@ -278,27 +277,26 @@ def load(path: str | os.PathLike[str]) -> Model:
     Raises:
         InputError: it is missing, truncated, of a newer format, or not a model.
     """
-    file = Path(path)
-    if file.is_dir():
-        file = file / "model.json"
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"model not found: {file}") from None
-    except OSError as error:
-        raise InputError(f"model {file} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"model {file} is not a whole model.json: {error}") from None
-    return _from_document(document, file)
+    with local_copy(path, ("model.json", "history.csv", "metrics.json", "config.toml")) as found:
+        file = found / "model.json" if found.is_dir() else found
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"model not found: {path}") from None
+        except OSError as error:
+            raise InputError(f"model {path} cannot be read: {error.strerror}") from None
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(f"model {path} is not a whole model.json: {error}") from None
+        return _from_document(document, file, str(path))
 
 
-def _from_document(document: Any, file: Path) -> Model:
+def _from_document(document: Any, file: Path, given: str) -> Model:
     if not isinstance(document, dict) or "format_version" not in document:
-        raise InputError(f"model {file} is not a model.json: it has no format_version")
+        raise InputError(f"model {given} is not a model.json: it has no format_version")
     version = document["format_version"]
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise InputError(
-            f"model {file} has format_version {version}, and this w261reg reads up to "
+            f"model {given} has format_version {version}, and this w261reg reads up to "
             f"{FORMAT_VERSION}: upgrade w261reg"
         )
     values = dict(document)
@@ -307,7 +305,7 @@ def _from_document(document: Any, file: Path) -> Model:
     missing = [name for name in wanted if name not in values]
     if missing or values["weights"] is None:
         name = "coefficients" if missing == ["weights"] or not missing else missing[0]
-        raise InputError(f"model {file} is not a whole model.json: it has no {name!r}")
+        raise InputError(f"model {given} is not a whole model.json: it has no {name!r}")
     try:
         weights = np.array(values["weights"], dtype=float)
         names = tuple(map(str, values["feature_names"]))
@@ -324,11 +322,11 @@ def _from_document(document: Any, file: Path) -> Model:
             values[key] = nan if values[key] is None else float(values[key])
     except (TypeError, ValueError):
         raise InputError(
-            f"model {file} is not a model.json: it has values of wrong types"
+            f"model {given} is not a model.json: it has values of wrong types"
         ) from None
     if weights.shape != (len(names),):
         raise InputError(
-            f"model {file} has {len(names)} feature names for coefficients of shape {weights.shape}"
+            f"model {given} has {len(names)} feature names for coefficients of shape {weights.shape}"
         )
     return Model(**{name: values[name] for name in wanted}, **_beside(file.parent))
 

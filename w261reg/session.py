@@ -6,7 +6,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -148,6 +148,21 @@ def _quiet_java() -> str:
     return f"-Dlog4j2.configurationFile=file:{path}" if os.path.exists(path) else ""
 
 
+def _without_noise(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines that are not in _NOISE, nor the trace of a worker whose task was cancelled."""
+    trace: list[bytes] = []
+    for line in lines:
+        if trace or line.startswith(b"Traceback (most recent call last)"):
+            trace.append(line)
+            if not line.startswith((b" ", b"Traceback")):  # the error, which ends the trace
+                cancelled = b"pyspark/daemon.py" in trace[1] and b"BrokenPipeError" in line
+                yield from [] if cancelled else trace
+                trace = []
+        elif not any(noise in line for noise in _NOISE):
+            yield line
+    yield from trace
+
+
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
     """Drops the lines in _NOISE from this process's standard error, and passes on the rest."""
@@ -163,9 +178,9 @@ def _quiet_stderr() -> Iterator[None]:
 
     def pump() -> None:
         with os.fdopen(read, "rb") as lines:
-            for line in lines:
+            for line in _without_noise(lines):
                 # a worker that is told to stop while it writes prints a trace
-                if not _stopping.is_set() and not any(noise in line for noise in _NOISE):
+                if not _stopping.is_set():
                     os.write(saved, line)
 
     thread = threading.Thread(target=pump, daemon=True)

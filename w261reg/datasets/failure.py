@@ -37,7 +37,7 @@ def _cause(text: str) -> str:
         return "the results exceed spark.driver.maxResultSize; raise it"
     python = re.findall(r"^\s*([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)): (.*)$", text, re.M)
     own = [f"{name}: {message}" for name, message in python if not name.startswith("org.")]
-    partition = re.search(r"Task (\d+) in stage", text)
+    partition = re.search(r"(?:w261reg: partition|Task) (\d+)", text)
     where = f" (partition {partition.group(1)})" if partition else ""
     if own:
         return own[0][:300] + where

@@ -63,13 +63,17 @@ class RddDataset(Dataset):
         depth = self._depth(aggregator)
         shipped, broadcast = self._ship(aggregator)
 
-        def share(leaves: Iterable[Leaf]) -> Iterator[Node[Any]]:
-            yield from fold(leaves, _unship(shipped))
+        def share(index: int, leaves: Iterable[Leaf]) -> Iterator[Node[Any]]:
+            try:
+                yield from fold(leaves, _unship(shipped))
+            except Exception as error:
+                error.add_note(f"w261reg: partition {index}")  # not in what Spark says of it
+                raise
 
         self.context.setJobDescription(f"w261reg: {aggregator.name}")
         try:
             with spark_failures(f"the pass for {aggregator.name}"):
-                nodes: RDD[Node[Any]] = self.rdd.mapPartitions(share)
+                nodes: RDD[Node[Any]] = self.rdd.mapPartitionsWithIndex(share)
                 groups = self.tasks
                 for level in range(depth - 1, 0, -1):
                     groups = max(1, math.ceil(self.tasks ** (level / depth)))

@@ -38,7 +38,9 @@ class GradientDescent(Solver):
     gram = False
 
     def init(self, objective: Objective, start: Array | None) -> State:
-        return State(start_at(objective, start, 1), memory=(1.0, GROW_AFTER))
+        return State(
+            start_at(objective, start, 1), memory=(self._first_step(objective), GROW_AFTER)
+        )
 
     def step(self, objective: Objective, state: State) -> State:
         now = state.evaluation
@@ -64,6 +66,16 @@ class GradientDescent(Solver):
         after, step = found
         streak = streak + 1 if step == eta else 0
         return replace(state, evaluation=after, step=step, memory=(step, streak))
+
+    def _first_step(self, objective: Objective) -> float:
+        """1 / (l'' times the trace of the features' second moments), at most 1/lambda_max there."""
+        active = objective.coordinates.active
+        sd, mean = objective.summary.sd()[active], objective.summary.mean[active]
+        size = sd / objective.strengths.scale[active] if self.standardized else np.hypot(sd, mean)
+        with np.errstate(over="ignore", under="ignore"):
+            trace = float(np.sum(size**2)) + objective.fit_intercept
+        bend = objective.null_curvature() * trace
+        return 1 / bend if 1e-300 < bend < 1e300 else 1.0
 
     def _walk(self, objective: Objective, gradient: Array) -> Array:
         """The step in theta that a gradient step in the user's coordinates makes.

@@ -26,7 +26,8 @@ def search(
 
     One pass evaluates the first step, which is nearly always taken. Where it does not descend, one
     pass tries 30 shorter ones side by side, and one more evaluates the best of those that satisfy
-    Armijo's rule.
+    Armijo's rule. Where the predicted change is within rounding of F, shorter steps are evaluated
+    one by one, and the residual decides.
 
     Args:
         objective: what descends.
@@ -45,16 +46,18 @@ def search(
     if _accepts(now, trial, change(theta)):
         return trial, first
     lengths = first * TRIALS
+    if -change(theta) <= _rounding(now, now):
+        return _within_rounding(objective, now, point, change, lengths[:8], order, label)
     thetas = np.column_stack([point(length) for length in lengths])
     values = objective.values(thetas, "line search")
     bounds = np.array([SUFFICIENT_DECREASE * change(column) for column in thetas.T])
     enough = values <= now.objective + bounds
     if not enough.any():
-        return _within_rounding(objective, now, point, change, lengths[:3], order, label)
+        return None
     best = int(np.nanargmin(np.where(enough, values, np.nan)))
     after = objective.evaluate(thetas[:, best], order, label)
     if not after.objective < now.objective and not after.residual < now.residual:
-        return _within_rounding(objective, now, point, change, lengths[:3], order, label)
+        return None  # descent within rounding only
     return after, float(lengths[best])
 
 
@@ -67,7 +70,7 @@ def _within_rounding(
     order: int,
     label: str,
 ) -> tuple[Evaluation, float] | None:
-    """The first of these steps that shrinks the residual, where values are rounding errors."""
+    """The first of these steps that descends; each takes a pass, because values tell nothing."""
     for length in lengths:
         theta = point(float(length))
         trial = objective.evaluate(theta, order, label)
@@ -82,8 +85,13 @@ def _accepts(now: Evaluation, trial: Evaluation, change: float) -> bool:
         return False
     if trial.objective <= now.objective + SUFFICIENT_DECREASE * change:
         return trial.objective < now.objective or trial.residual < now.residual
-    rounding = 64 * np.finfo(float).eps * max(abs(now.objective), abs(trial.objective))
-    return bool(trial.objective <= now.objective + rounding and trial.residual < now.residual)
+    near = trial.objective <= now.objective + _rounding(now, trial)
+    return bool(near and trial.residual < now.residual)
+
+
+def _rounding(now: Evaluation, trial: Evaluation) -> float:
+    """Differences of the objective up to here are rounding errors."""
+    return float(64 * np.finfo(float).eps * max(abs(now.objective), abs(trial.objective)))
 
 
 STALLED = "no step descends any further in floating point"
