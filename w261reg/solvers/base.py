@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from w261reg.errors import InputError
 from w261reg.objective import Evaluation, Objective
 from w261reg.solvers.certificates import Existence, existence, suboptimality_bound
+from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
 
 Array = NDArray[np.float64]
 
@@ -238,6 +239,8 @@ def _certify(objective: Objective, state: State) -> tuple[tuple[Status, str] | N
     """Whether the optimum of an unpenalised classifier exists; gets a Hessian if it needs one."""
     now = state.evaluation
     if now.hessian is None:
+        if objective.p > MAX_HESSIAN_FEATURES:
+            return None, state  # it would not fit
         second = objective.evaluate(now.theta, 2, "does the optimum exist")
         now = replace(now, hessian=second.hessian)
         state = replace(state, evaluation=now)
