@@ -10,7 +10,8 @@ from w261reg.objective import Evaluation, Objective
 Array = NDArray[np.float64]
 
 SUFFICIENT_DECREASE = 1e-4  # Nocedal and Wright, *Numerical Optimization*, 3.1
-TRIALS = 2.0 ** -np.arange(1, 31)
+# side by side in one pass; those of the second row only where the first has none that descends
+TRIALS = (2.0 ** -np.arange(1, 7), 2.0 ** -np.arange(7, 31))
 
 
 def search(
@@ -25,7 +26,7 @@ def search(
     """The evaluation after a step that descends, and the step's length.
 
     One pass evaluates the first step, which is nearly always taken. Where it does not descend, one
-    pass tries 30 shorter ones side by side, and one more evaluates the best of those that satisfy
+    pass tries shorter ones side by side, and one more evaluates the best of those that satisfy
     Armijo's rule. Where the predicted change is within rounding of F, shorter steps are evaluated
     one by one, and the residual decides.
 
@@ -45,20 +46,21 @@ def search(
     trial = objective.evaluate(theta, order, label)
     if _accepts(now, trial, change(theta)):
         return trial, first
-    lengths = first * TRIALS
     if -change(theta) <= _rounding(now, now):
-        return _within_rounding(objective, now, point, change, lengths[:8], order, label)
-    thetas = np.column_stack([point(length) for length in lengths])
-    values = objective.values(thetas, "line search")
-    bounds = np.array([SUFFICIENT_DECREASE * change(column) for column in thetas.T])
-    enough = values <= now.objective + bounds
-    if not enough.any():
-        return None
-    best = int(np.nanargmin(np.where(enough, values, np.nan)))
-    after = objective.evaluate(thetas[:, best], order, label)
-    if not after.objective < now.objective and not after.residual < now.residual:
-        return None  # descent within rounding only
-    return after, float(lengths[best])
+        return _within_rounding(objective, now, point, change, first * TRIALS[0], order, label)
+    for trials in TRIALS:
+        lengths = first * trials
+        thetas = np.column_stack([point(length) for length in lengths])
+        values = objective.values(thetas, "line search")
+        bounds = np.array([SUFFICIENT_DECREASE * change(column) for column in thetas.T])
+        enough = values <= now.objective + bounds
+        if enough.any():
+            best = int(np.nanargmin(np.where(enough, values, np.nan)))
+            after = objective.evaluate(thetas[:, best], order, label)
+            if after.objective < now.objective or after.residual < now.residual:
+                return after, float(lengths[best])
+            return None  # descent within rounding only
+    return None
 
 
 def _within_rounding(
