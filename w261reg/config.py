@@ -5,6 +5,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Number
 from typing import Any, Self
 
 from w261reg.conventions import CONVENTIONS
@@ -125,7 +126,11 @@ class Settings:
             if chosen.get(key) is not None and not isinstance(chosen[key], bool):
                 raise InputError(f"{key} must be true or false, not {chosen[key]!r}")
         if chosen.get("warm_start") is not None:
+            if not isinstance(chosen["warm_start"], str | os.PathLike):
+                raise InputError(f"warm_start must be a path, not {chosen['warm_start']!r}")
             chosen["warm_start"] = os.fspath(chosen["warm_start"])
+        if not isinstance(chosen.get("positive"), str | Number | None):
+            raise InputError(f"positive must be text or a number, not {chosen['positive']!r}")
         chosen["features"] = _names(chosen.get("features"))
         return cls(**chosen, penalties=penalties)
 
@@ -184,6 +189,8 @@ def read_toml(path: str) -> dict[str, Any]:
     for key, value in values.items():
         name = key.replace("-", "_")
         if name in ("no_intercept", "no_standardization"):
+            if not isinstance(value, bool):
+                raise InputError(f"{name} must be true or false, not {value!r}")
             name, value = {"no_intercept": "fit_intercept"}.get(name, "standardization"), not value
         plain[name] = value
     return plain

@@ -17,15 +17,27 @@ Out = str | os.PathLike[str]
 RESULTS = ("model.json", "comparison.json", "report.html")
 
 
-def check_out(out: Out, overwrite: bool) -> None:
-    """Raise InputError where `out`, a path or a URI, could not be written; changes nothing."""
+def check_out(out: Out, overwrite: bool, folder: bool = True) -> None:
+    """Raise InputError where `out`, a path or a URI, could not be written as a folder or a file.
+
+    Changes nothing.
+    """
     if is_uri(out):
         _check_uri(str(out), overwrite)
         return
-    path = Path(out)
+    try:
+        _check_path(Path(out), overwrite, folder)
+    except OSError as error:  # a name that is too long, a folder that cannot be listed
+        raise InputError(f"out {out} cannot be written: {error.strerror}") from None
+
+
+def _check_path(path: Path, overwrite: bool, folder: bool) -> None:
     if path.exists() or path.is_symlink():
         if not overwrite:
             raise InputError(f"out {path} exists already; give another, or overwrite")
+        if path.exists() and path.is_dir() != folder:
+            kinds = ("a folder", "a file") if path.is_dir() else ("a file", "a folder")
+            raise InputError(f"out {path} is {kinds[0]}, and {kinds[1]} is to be written")
         if path.is_dir() and any(path.iterdir()) and not any((path / r).is_file() for r in RESULTS):
             raise InputError(f"out {path} is a folder that does not hold a result of w261reg")
     parent = path.absolute().parent
@@ -64,9 +76,7 @@ def replace_folder(out: Out, overwrite: bool) -> Iterator[Path]:
 @contextmanager
 def replace_file(out: Out, overwrite: bool) -> Iterator[Path]:
     """A new file that takes the place of `out` at the end; removed if anything fails."""
-    check_out(out, overwrite)
-    if not is_uri(out) and Path(out).is_dir():
-        raise InputError(f"out {out} is a folder, and a file is to be written")
+    check_out(out, overwrite, folder=False)
     with _partial(out, folder=False) as partial:
         yield partial
         if is_uri(out):

@@ -20,6 +20,7 @@ from scipy import sparse
 
 from w261reg.errors import InputError
 from w261reg.files import local_copy, replace_folder
+from w261reg.losses import LOSSES
 from w261reg.prediction import Predictor, check_free, feature_columns
 from w261reg.solvers import Iteration, Status
 from w261reg.sources import Source, TableSource, array_source, open_path
@@ -137,7 +138,15 @@ class Model:
     @property
     def predictor(self) -> Predictor:
         """The part that tasks need."""
+        self.check_finite()
         return Predictor(self.weights, self.intercept, self.loss, self.classes)
+
+    def check_finite(self) -> None:
+        """Raise InputError where the coefficients are no numbers: a diverged model's may not be."""
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.intercept)):
+            raise InputError(
+                f"the model's coefficients are not finite: its status is {self.status}"
+            )
 
     def columns_in(self, schema: pa.Schema) -> Columns:
         """Where the features are in a table. Raises InputError if one is missing."""
@@ -294,7 +303,9 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     if not isinstance(document, dict) or "format_version" not in document:
         raise InputError(f"model {given} is not a model.json: it has no format_version")
     version = document["format_version"]
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if type(version) is not int or version < 1:
+        raise InputError(f"model {given} has format_version {version!r}, which there never was")
+    if version > FORMAT_VERSION:
         raise InputError(
             f"model {given} has format_version {version}, and this w261reg reads up to "
             f"{FORMAT_VERSION}: upgrade w261reg"
@@ -328,6 +339,11 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
         raise InputError(
             f"model {given} has {len(names)} feature names for coefficients of shape {weights.shape}"
         )
+    loss = LOSSES.get(str(values["loss"]))
+    if loss is None:
+        raise InputError(f"model {given} has a loss that is not known here: {values['loss']!r}")
+    if loss.classification != (values["classes"] is not None and len(values["classes"]) == 2):
+        raise InputError(f"model {given} has classes that do not go with loss {loss.name}")
     return Model(**{name: values[name] for name in wanted}, **_beside(file.parent))
 
 
@@ -335,7 +351,7 @@ def _beside(folder: Path) -> dict[str, Any]:
     """History, metrics and configuration, as far as they are there."""
     found: dict[str, Any] = {}
     try:
-        table = pd.read_csv(folder / "history.csv")
+        table = pd.read_csv(folder / "history.csv", float_precision="round_trip")
         found["history"] = tuple(Iteration(*row) for row in table.itertuples(index=False))
         found["metrics"] = json.loads((folder / "metrics.json").read_text())
         found["config"] = tomllib.loads((folder / "config.toml").read_text())

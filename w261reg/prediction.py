@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from w261reg.blocks import Block
 from w261reg.errors import InputError
 from w261reg.losses import get_loss
-from w261reg.sources.columns import Columns, is_vector, to_block
+from w261reg.sources.columns import Columns, is_numeric, is_vector, to_block
 
 Array = NDArray[np.float64]
 PREDICTION, PROBABILITY = "prediction", "probability"
@@ -82,13 +82,16 @@ def feature_columns(schema: pa.Schema, names: Sequence[str], vector: str | None)
         vector: the vector column it was trained on, or None.
 
     Raises:
-        InputError: a feature is missing.
+        InputError: a feature is missing, or not numeric.
     """
     vectors = [field.name for field in schema if is_vector(field.type)]
     if vector in vectors:
         return Columns((str(vector),), tuple(names), vector=True)
     missing = [name for name in names if name not in schema.names]
     if not missing:
+        for name in names:
+            if not is_numeric(kind := schema.field(name).type):
+                raise InputError(f"feature column {name!r} is not numeric ({kind})")
         return Columns(tuple(names), tuple(names))
     if len(vectors) == 1:
         return Columns((vectors[0],), tuple(names), vector=True)

@@ -5,13 +5,14 @@ import os
 import re
 import sys
 import tempfile
-import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from w261reg.errors import ComputeError, InputError
+from w261reg.noise import quiet_start, stopping
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,10 +31,7 @@ _SETTINGS = {
     "spark.executorEnv.MKL_NUM_THREADS": "1",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
 }
-# what the JVM and its native libraries print by themselves and no setting silences
-_NOISE = (b"jdk.incubator.vector", b"JNI_OnLoad: dlopen", b"netlib-")
 SOCKET_PATH_LIMIT = 60
-_stopping = threading.Event()
 
 
 def import_pyspark() -> None:
@@ -86,7 +84,7 @@ def session(master: str | None = None, name: str = "w261reg") -> Iterator["Spark
     try:
         yield spark
     finally:
-        _stopping.set()
+        stopping.set()
         spark.stop()
 
 
@@ -112,12 +110,12 @@ def _start(master: str | None, name: str) -> "SparkSession":
         builder = builder.master(master or os.environ.get("MASTER") or DEFAULT_MASTER)
     elif master is not None:
         builder = builder.master(master)
-    _stopping.clear()
-    try:
-        with _quiet_stderr():
+    with quiet_start() as noise:
+        try:
             spark = builder.getOrCreate()
-    except (Py4JError, PySparkException, RuntimeError, OSError) as error:
-        raise _not_started(master, str(error)) from None
+        except (Py4JError, PySparkException, RuntimeError, OSError) as error:
+            time.sleep(0.2)  # what the JVM printed may still be on its way
+            raise _not_started(master, f"{noise.text()}\n{error}") from None
     if submitted and "spark.log.level" not in dict(spark.sparkContext.getConf().getAll()):
         spark.sparkContext.setLogLevel("ERROR")
     logging.getLogger("SQLQueryContextLogger").disabled = True
@@ -129,16 +127,21 @@ def _is_local(master: str | None) -> bool:
 
 
 def _not_started(master: str | None, text: str) -> Exception:
+    """One line out of what the JVM and pyspark said."""
     if "Could not parse Master URL" in text or "Master must either be" in text:
         return InputError(f"master must be local[N], spark://HOST:PORT or yarn, not {master!r}")
-    if "JAVA_GATEWAY_EXITED" in text or "Java gateway process exited" in text:
+    where = f"Spark did not start on {master or DEFAULT_MASTER}"
+    if "masters are unresponsive" in text:
+        return ComputeError(f"{where}: no master answers there")
+    no_java = ("JAVA_HOME is not set", "UnsupportedClassVersionError", "java: command not found")
+    if any(sign in text for sign in no_java) or "java: No such file" in text:
         return ComputeError(
             "Spark needs Java 17 or newer and did not find it: install one (for example "
             "'apt-get install openjdk-17-jre-headless') or set JAVA_HOME"
         )
-    reason = re.search(r": ((?:org|java)\.[\w.]+: .*)", text)
+    reason = re.search(r"((?:org|java)\.[\w.]+(?:Exception|Error): .*)", text)
     first = reason.group(1) if reason else (text.strip().splitlines() or ["no reason given"])[0]
-    return ComputeError(f"Spark did not start on {master or DEFAULT_MASTER}: {first[:300]}")
+    return ComputeError(f"{where}: {first[:300]}")
 
 
 def _quiet_java() -> str:
@@ -146,48 +149,3 @@ def _quiet_java() -> str:
     found = resources.files("w261reg") / "log4j2.properties"
     path = str(found)
     return f"-Dlog4j2.configurationFile=file:{path}" if os.path.exists(path) else ""
-
-
-def _without_noise(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines that are not in _NOISE, nor the trace of a worker whose task was cancelled."""
-    trace: list[bytes] = []
-    for line in lines:
-        if trace or line.startswith(b"Traceback (most recent call last)"):
-            trace.append(line)
-            if not line.startswith((b" ", b"Traceback")):  # the error, which ends the trace
-                cancelled = b"pyspark/daemon.py" in trace[1] and b"BrokenPipeError" in line
-                yield from [] if cancelled else trace
-                trace = []
-        elif not any(noise in line for noise in _NOISE):
-            yield line
-    yield from trace
-
-
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Drops the lines in _NOISE from this process's standard error, and passes on the rest."""
-    sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:  # no standard error to filter
-        yield
-        return
-    read, write = os.pipe()
-    os.dup2(write, 2)
-    os.close(write)
-
-    def pump() -> None:
-        with os.fdopen(read, "rb") as lines:
-            for line in _without_noise(lines):
-                # a worker that is told to stop while it writes prints a trace
-                if not _stopping.is_set():
-                    os.write(saved, line)
-
-    thread = threading.Thread(target=pump, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        # the JVM keeps its own copy of the pipe: the thread goes on filtering what it prints

@@ -242,6 +242,7 @@ def evaluate(
     model: Model, data: str, label: str, weight: str | None = None, master: str | None = None
 ) -> dict[str, float]:
     """Metrics of a model on a table: one pass."""
+    model.check_finite()
     source = open_path(data)
     loss = get_loss(model.loss)
     where = model.columns_in(source.schema)
@@ -285,13 +286,11 @@ def predict_to(
     """
     if not out.endswith((".csv", ".parquet")):
         raise InputError(f"out must end in .csv or .parquet, not {out!r}")
-    check_out(out, overwrite)
+    check_out(out, overwrite, folder=False)
     source = open_path(data)
     check_free(source.schema)
     columns = model.columns_in(source.schema)
     predictor = model.predictor
-    if not np.isfinite(predictor.w).all():
-        raise InputError(f"the model's coefficients are not finite: its status is {model.status}")
     handles = source.handles(len(columns.names))
     numeric = columns.columns
 

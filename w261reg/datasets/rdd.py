@@ -70,6 +70,7 @@ class RddDataset(Dataset):
                 error.add_note(f"w261reg: partition {index}")  # not in what Spark says of it
                 raise
 
+        before = self.context.getLocalProperty("spark.job.description")
         self.context.setJobDescription(f"w261reg: {aggregator.name}")
         try:
             with spark_failures(f"the pass for {aggregator.name}"):
@@ -80,7 +81,7 @@ class RddDataset(Dataset):
                     nodes = self._merge_in_tasks(nodes, groups, shipped)
                 collected = nodes.collect()
         finally:
-            self.context.setJobDescription("")  # ours alone; a notebook's own jobs follow
+            self.context.setLocalProperty("spark.job.description", before)  # type: ignore[arg-type]
             if broadcast is not None:
                 broadcast.destroy()
         if not collected:

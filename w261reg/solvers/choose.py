@@ -32,4 +32,4 @@ def choose(loss: Loss, n_features: int, kinked: bool, step_size: float | None) -
 def check_options(solver: str, step_size: float | None) -> None:
     """Raise InputError where an option is not for this solver."""
     if step_size is not None and solver not in ("auto", "gd"):
-        raise InputError(f"step_size is for solver gd, not {solver}: {step_size:g}")
+        raise InputError(f"step_size is for solver gd, not {solver}: {step_size}")

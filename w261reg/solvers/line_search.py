@@ -47,7 +47,7 @@ def search(
     if _accepts(now, trial, change(theta)):
         return trial, first
     if -change(theta) <= _rounding(now, now):
-        return _within_rounding(objective, now, point, change, first * TRIALS[0], order, label)
+        return _within_rounding(objective, now, point, change, first, order, label)
     for trials in TRIALS:
         lengths = first * trials
         thetas = np.column_stack([point(length) for length in lengths])
@@ -68,12 +68,12 @@ def _within_rounding(
     now: Evaluation,
     point: Callable[[float], Array],
     change: Callable[[Array], float],
-    lengths: Array,
+    first: float,
     order: int,
     label: str,
 ) -> tuple[Evaluation, float] | None:
-    """The first of these steps that descends; each takes a pass, because values tell nothing."""
-    for length in lengths:
+    """The first of some shorter steps that descends; each takes a pass: values tell nothing."""
+    for length in first * TRIALS[0]:
         theta = point(float(length))
         trial = objective.evaluate(theta, order, label)
         if _accepts(now, trial, change(theta)):
