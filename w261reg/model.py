@@ -337,7 +337,8 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
         ) from None
     if weights.shape != (len(names),):
         raise InputError(
-            f"model {given} has {len(names)} feature names for coefficients of shape {weights.shape}"
+            f"model {given} has {len(names)} feature names for coefficients of shape "
+            f"{weights.shape}"
         )
     loss = LOSSES.get(str(values["loss"]))
     if loss is None:

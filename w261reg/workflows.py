@@ -19,6 +19,7 @@ from scipy import sparse
 from w261reg import comparison
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
+from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError
 from w261reg.files import check_out, replace_file, replace_folder
 from w261reg.fitting import Fit, evaluate_dataset, fit
@@ -306,6 +307,7 @@ def predict_to(
         context = spark.sparkContext
         runs = deal(len(handles), max(len(handles), 1)) if handles else []
         parts = [(run.start, [handles[i] for i in run]) for run in runs]
+        before = context.getLocalProperty("spark.job.description")
         context.setJobDescription("w261reg: predict")
         results = (
             context.parallelize(parts, len(parts)).flatMap(predicted).toLocalIterator(True)
@@ -314,19 +316,21 @@ def predict_to(
         )
         writer: Any = None
         try:
-            for result in results:
-                if isinstance(result, str):
-                    raise InputError(result)
-                batch = pa.ipc.open_stream(result).read_next_batch()
-                if out.endswith(".csv"):
-                    batch = _for_csv(batch)
-                if writer is None:
-                    writer = _writer(partial, batch.schema, out)
-                writer.write_batch(batch)
-                rows += batch.num_rows
+            with spark_failures("the prediction"):
+                for result in results:
+                    if isinstance(result, str):
+                        raise InputError(result)
+                    batch = pa.ipc.open_stream(result).read_next_batch()
+                    if out.endswith(".csv"):
+                        batch = _for_csv(batch)
+                    if writer is None:
+                        writer = _writer(partial, batch.schema, out)
+                    writer.write_batch(batch)
+                    rows += batch.num_rows
             if writer is None:
                 raise InputError(f"{source.description} has no rows")
         finally:
+            context.setLocalProperty("spark.job.description", before)  # type: ignore[arg-type]
             if writer is not None:
                 writer.close()
     return rows

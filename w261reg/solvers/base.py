@@ -240,7 +240,12 @@ def _certify(objective: Objective, state: State) -> tuple[tuple[Status, str] | N
     now = state.evaluation
     if now.hessian is None:
         if objective.p > MAX_HESSIAN_FEATURES:
-            return None, state  # it would not fit
+            return (
+                Status.MAX_ITER,
+                f"the residual is {now.residual:.2g}, within tol, but the proof that an optimum "
+                f"exists needs a Hessian, which is too large for {objective.p:,} coefficients; add "
+                "a penalty",
+            ), state
         second = objective.evaluate(now.theta, 2, "does the optimum exist")
         now = replace(now, hessian=second.hessian)
         state = replace(state, evaluation=now)
@@ -265,6 +270,8 @@ def _result(
 ) -> FitResult:
     status, message = ended
     evaluation = state.evaluation
+    # a proof that an optimum exists, or a step that was not taken, may have cost passes since
+    history[-1] = replace(history[-1], passes=objective.dataset.passes)
     solved = status in (Status.CONVERGED, Status.MAX_ITER)
     return FitResult(
         w=objective.coordinates.weights(evaluation.theta),

@@ -80,6 +80,8 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
     """
     if not (objective.loss.may_separate and objective.smooth) or objective.extra:
         return None
+    if objective.p == 0:
+        return 0.0  # nothing to choose
     if evaluation.hessian is None:
         return None
     values, vectors = np.linalg.eigh(evaluation.hessian)

@@ -82,13 +82,17 @@ def _within_rounding(
 
 
 def _accepts(now: Evaluation, trial: Evaluation, change: float) -> bool:
-    """Armijo's rule; within rounding of the objective, a smaller residual counts as descent."""
+    """Armijo's rule; within rounding of the objective, a smaller gradient counts as descent."""
     if not trial.finite:
         return False
-    if trial.objective <= now.objective + SUFFICIENT_DECREASE * change:
-        return trial.objective < now.objective or trial.residual < now.residual
+    if trial.objective < now.objective and (
+        trial.objective <= now.objective + SUFFICIENT_DECREASE * change
+    ):
+        return True
     near = trial.objective <= now.objective + _rounding(now, trial)
-    return bool(near and trial.residual < now.residual)
+    # the residual is a maximum, which may rise for a moment where the gradient as a whole shrinks
+    shrinks = np.linalg.norm(trial.gradient) < 0.9 * np.linalg.norm(now.gradient)
+    return bool(near and (trial.residual < now.residual or shrinks))
 
 
 def _rounding(now: Evaluation, trial: Evaluation) -> float:

@@ -1,0 +1,244 @@
+"""Small problems, and their answers by other means than the package's.
+
+Everything here that computes an answer uses numpy, scipy, scikit-learn or statsmodels only.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, sparse
+from sklearn import linear_model
+
+from w261reg.aggregators import Summarise, Summary
+from w261reg.blocks import Block, Census, DenseBlock, SparseBlock
+from w261reg.conventions import strengths
+from w261reg.datasets import LocalDataset
+from w261reg.datasets.tree import Leaf
+from w261reg.losses import get_loss
+from w261reg.objective import Objective
+from w261reg.penalties import Penalty
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Data, loss and canonical strengths; compared by identity, so that answers can be kept.
+
+    Attributes:
+        x, y, weight: (m, n), (m,), (m,).
+        reg_param, mix: canonical.
+        leaves: into how many leaves the rows are cut.
+        sparse: whether blocks are CSR.
+    """
+
+    x: Array
+    y: Array
+    weight: Array
+    loss: str = "mse"
+    reg_param: float = 0.0
+    mix: float = 0.0
+    fit_intercept: bool = True
+    standardization: bool = True
+    sparse: bool = False
+    leaves: int = 3
+
+    def but(self, **changes: Any) -> "Problem":
+        return replace(self, **changes)
+
+    @property
+    def l1(self) -> float:
+        return self.reg_param * self.mix
+
+    @property
+    def l2(self) -> float:
+        return self.reg_param * (1 - self.mix)
+
+    @property
+    def scale(self) -> Array:
+        """d (n,)."""
+        if not self.standardization:
+            return np.ones(self.x.shape[1])
+        mean = np.average(self.x, axis=0, weights=self.weight)
+        return np.asarray(
+            np.sqrt(np.average((self.x - mean) ** 2, axis=0, weights=self.weight)), dtype=float
+        )
+
+
+def block(x: Array, y: Array, weight: Array, as_sparse: bool = False) -> Block:
+    census = Census(rows=len(y))
+    if as_sparse:
+        return SparseBlock(y, weight, census, sparse.csr_array(x))
+    return DenseBlock.of(x.copy(), y, weight, census)
+
+
+def leaves_of(x: Array, y: Array, weight: Array, count: int, as_sparse: bool = False) -> list[Leaf]:
+    """Rows of positive weight in `count` leaves of about equal length."""
+    used = weight > 0
+    x, y, weight = x[used], y[used], weight[used]
+    cuts = np.array_split(np.arange(len(y)), count)
+    return [(i, block(x[c], y[c], weight[c], as_sparse)) for i, c in enumerate(cuts)]
+
+
+def dataset_of(problem: Problem) -> LocalDataset:
+    p = problem
+    return LocalDataset(leaves_of(p.x, p.y, p.weight, p.leaves, p.sparse), p.x.shape[1])
+
+
+def summary_of(problem: Problem, gram: bool = True) -> Summary:
+    return dataset_of(problem).aggregate(Summarise(problem.x.shape[1], gram))
+
+
+def objective_of(
+    problem: Problem,
+    gram: bool = True,
+    convention: str = "canonical",
+    extra: tuple[Penalty, ...] = (),
+) -> Objective:
+    """The package's objective of a problem, after the first pass."""
+    dataset = dataset_of(problem)
+    summary = dataset.aggregate(Summarise(problem.x.shape[1], gram))
+    loss = get_loss(problem.loss)
+    canonical = strengths(
+        convention,
+        reg_param=problem.reg_param,
+        elastic_net_param=problem.mix,
+        loss=loss,
+        summary=summary,
+        fit_intercept=problem.fit_intercept,
+        standardization=problem.standardization,
+    )
+    return Objective(dataset, loss, summary, canonical, problem.fit_intercept, extra)
+
+
+# --- the same in plain numpy --------------------------------------------------------------------
+
+
+def pointwise(loss: str, y: Array, z: Array) -> tuple[Array, Array]:
+    """l and l', written down once more."""
+    if loss == "mse":
+        return (y - z) ** 2 / 2, z - y
+    return np.logaddexp(0, z) - y * z, 0.5 * (1 + np.tanh(z / 2)) - y
+
+
+def value_at(problem: Problem, w: Array, b: float) -> float:
+    """The canonical objective."""
+    p = problem
+    value, _ = pointwise(p.loss, p.y, p.x @ w + b)
+    u = p.scale * w
+    total = np.average(value, weights=p.weight) + p.l1 * np.abs(u).sum() + p.l2 / 2 * (u @ u)
+    return float(total)
+
+
+@cache
+def reference_minimum(problem: Problem) -> float:
+    """The least value of the canonical objective, by somebody else's solver."""
+    w, b = reference_answer(problem)
+    return value_at(problem, w, b)
+
+
+def reference_answer(problem: Problem) -> tuple[Array, float]:
+    """(w, b) from scikit-learn where it has the problem, else from scipy."""
+    p = problem
+    d = p.scale
+    centre = np.average(p.x, axis=0, weights=p.weight) if p.fit_intercept else np.zeros(len(d))
+    v, b = _standardized_answer(p, (p.x - centre) / d)  # a weight on x/d is d w
+    return v / d, b - float(centre @ (v / d))
+
+
+def _standardized_answer(p: Problem, u: Array) -> tuple[Array, float]:
+    """The weights and intercept on u (m, n), penalised as they are."""
+    total = p.weight.sum()
+    if p.loss == "mse" and p.reg_param == 0:
+        root = np.sqrt(p.weight)
+        design = np.column_stack([u, np.ones(len(u))]) if p.fit_intercept else u
+        answer = np.linalg.lstsq(design * root[:, None], p.y * root)[0]
+        return (answer[:-1], float(answer[-1])) if p.fit_intercept else (answer, 0.0)
+    if p.loss == "mse" and p.l1 == 0:
+        ridge = linear_model.Ridge(
+            alpha=p.l2 * total, fit_intercept=p.fit_intercept, solver="cholesky"
+        )
+        ridge.fit(u, p.y, sample_weight=p.weight)
+        return ridge.coef_, float(ridge.intercept_)
+    if p.loss == "mse":
+        net = linear_model.ElasticNet(
+            alpha=p.reg_param,
+            l1_ratio=p.mix,
+            fit_intercept=p.fit_intercept,
+            tol=1e-15,
+            max_iter=100_000,
+        )
+        net.fit(u, p.y, sample_weight=p.weight)
+        return net.coef_, float(net.intercept_)
+    if p.l1 == 0 and p.reg_param > 0:
+        logistic = linear_model.LogisticRegression(
+            C=1 / (p.l2 * total),
+            fit_intercept=p.fit_intercept,
+            solver="newton-cholesky",
+            tol=1e-13,
+            max_iter=1000,
+        )
+        logistic.fit(u, p.y, sample_weight=p.weight)
+        return logistic.coef_[0], float(np.ravel(logistic.intercept_)[0])
+    return _split(p, u)
+
+
+def scipy_answer(problem: Problem) -> tuple[Array, float]:
+    """(w, b) by scipy alone."""
+    d = problem.scale
+    v, b = _split(problem, problem.x / d)
+    return v / d, b
+
+
+def _split(p: Problem, u: Array) -> tuple[Array, float]:
+    """L-BFGS-B on v = plus - minus with plus, minus >= 0, which has no kink."""
+    n, share = u.shape[1], p.weight / p.weight.sum()
+
+    def f(t: Array) -> tuple[float, Array]:
+        v, b = t[:n] - t[n : 2 * n], t[-1]
+        value, slope = pointwise(p.loss, p.y, u @ v + b)
+        g = u.T @ (share * slope) + p.l2 * v
+        gradient = np.concatenate([g + p.l1, -g + p.l1, [share @ slope]])
+        return float(share @ value + p.l1 * t[: 2 * n].sum() + p.l2 / 2 * (v @ v)), gradient
+
+    free = (None, None) if p.fit_intercept else (0.0, 0.0)
+    # without an L1 part a split would only add a flat direction
+    low = (0.0, None) if p.l1 else (None, None)
+    high = (0.0, None) if p.l1 else (0.0, 0.0)
+    bounds = [low] * n + [high] * n + [free]
+    t = np.zeros(2 * n + 1)
+    for _ in range(3):  # once more from where rounding stopped it
+        found = optimize.minimize(
+            f,
+            t,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": 50_000, "maxfun": 100_000, "ftol": 0.0, "gtol": 1e-13},
+        )
+        t = found.x
+    return t[:n] - t[n : 2 * n], float(t[-1])
+
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+@cache
+def example(loss: str, seed: int = 1, m: int = 80, n: int = 4, weighted: bool = False) -> Problem:
+    """Correlated features of moderate scales with half of the entries 0, and a noisy label."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(m, n)) + 0.5 * rng.normal(size=(m, 1))
+    x = (x + 0.3) * np.geomspace(0.5, 2.0, n)
+    x[rng.random((m, n)) < 0.5] = 0.0
+    truth = rng.normal(size=n) / np.geomspace(0.5, 2.0, n)
+    truth[n // 2 :] = 0.0
+    z = x @ truth + 0.4
+    noise = rng.normal(size=m) if loss == "mse" else rng.random(m)
+    y: Array = z + noise
+    if loss == "bxe":
+        y = (noise < 1 / (1 + np.exp(-z))).astype(float)
+    weight = 0.7 * rng.integers(0, 4, m).astype(float) if weighted else np.ones(m)
+    return Problem(x, y, np.asarray(weight, dtype=float), loss)
