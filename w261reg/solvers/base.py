@@ -211,7 +211,7 @@ def minimise(
                     else "stopped at max_iter without a proof that the optimum is attained"
                 ),
             )
-            if now.objective > first.objective:
+            if now.objective > first.objective * (1 + 1e-9):
                 ended = (
                     Status.DIVERGED,
                     ("the objective is larger than at the start: the step size is too long"),

@@ -72,13 +72,14 @@ def _quadratic(objective: Objective, evaluation: Evaluation) -> float | None:
 
 
 def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | None:
-    """The bound for logistic loss without an L1 part, whose third derivative its second bounds.
+    """The bound for logistic loss, whose third derivative its second bounds.
 
     With delta^2 = g'H^-1 g, R^2 >= max_i x_i'H^-1 x_i and rho = R delta < 1,
     F - F* <= (rho + (1 - rho) log(1 - rho)) / R^2, and the optimum exists (Bach 2010,
-    *Self-concordant analysis for logistic regression*). R comes from the features' ranges.
+    *Self-concordant analysis for logistic regression*). R comes from the features' ranges. Under L1
+    g is the shortest subgradient: the penalty lies above its tangents, so the proof still holds.
     """
-    if not (objective.loss.may_separate and objective.smooth) or objective.extra:
+    if not objective.loss.may_separate or objective.extra:
         return None
     if objective.p == 0:
         return 0.0  # nothing to choose
@@ -86,10 +87,10 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
         return None
     values, vectors = np.linalg.eigh(evaluation.hessian)
     seen = values > null_threshold(values)
-    if not seen.all() and int(seen.sum()) != _rank(objective):
-        return None  # flat in a direction in which the data is not
+    if not seen.all() and not (objective.smooth and int(seen.sum()) == _rank(objective)):
+        return None  # flat in a direction in which the data, or the penalty, is not
     inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
-    g = evaluation.gradient
+    g = shortest_subgradient(evaluation, objective.kink)
     delta2 = float(g @ inverse @ g)
     size = _largest_row(objective)
     radius2 = float(size @ np.abs(inverse) @ size)
