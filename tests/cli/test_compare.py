@@ -1,0 +1,64 @@
+"""`w261reg compare`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.helpers import DIABETES, IONOSPHERE, Run, model_of, names_in, refused
+
+pytestmark = pytest.mark.spark
+
+
+def test_ionosphere(run: Run, out: Path) -> None:
+    answer = run(
+        "compare", IONOSPHERE, "--label", "label", "--positive", "g", "--loss", "bxe",
+        "--reg-param", "0.02", "--tol", "1e-10", "--max-iter", "500",
+        "--standard-scaler", "--out", out,
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    result = json.loads((out / "comparison.json").read_text())
+    ours, theirs = result["engines"]["w261reg"], result["engines"]["pyspark.ml"]
+    assert ours["objective"] == pytest.approx(model_of(out)["objective"], rel=1e-12)
+    assert 0 <= theirs["objective"] / ours["objective"] - 1 + 1e-13 < 1e-6
+    assert result["max_coefficient_difference"] < 1e-2
+    assert theirs["about"].startswith("StandardScaler(withMean=True), LogisticRegression")
+    for key in ("log_loss", "auc", "accuracy"):
+        assert theirs["metrics"][key] == pytest.approx(ours["metrics"][key], abs=1e-2)
+    for key in ("seconds", "n_iter", "intercept"):
+        assert np.isfinite([ours[key], theirs[key]]).all()
+    assert len(result["coefficients"]) == 34
+    assert {"comparison.json", "model.json", "report.html"} <= set(names_in(out))
+    assert "pyspark.ml" in (out / "report.html").read_text()
+    for part in ("objective", "log_loss", "intercept", "passes", "seconds", "largest difference"):
+        assert part in answer.out
+
+
+def test_a_regression(run: Run, no_figures: None, out: Path) -> None:
+    answer = run(
+        "compare", DIABETES, "--label", "progression", "--loss", "mse", "--reg-param", "0.5",
+        "--out", out,
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    result = json.loads((out / "comparison.json").read_text())
+    assert result["max_coefficient_difference"] < 1e-9
+    assert abs(result["objective_difference"]) < 1e-9
+    assert result["engines"]["pyspark.ml"]["metrics"]["r2"] == pytest.approx(
+        result["engines"]["w261reg"]["metrics"]["r2"], abs=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [("--no-standardization",), ("--no-intercept",), ("--weight", "age")],
+)
+def test_standard_scaler_where_it_would_differ(
+    run: Run, no_figures: None, out: Path, more: tuple[str, ...]
+) -> None:
+    answer = run(
+        "compare", DIABETES, "--label", "progression", "--loss", "mse", "--reg-param", "0.5",
+        "--standard-scaler", "--out", out, *more,
+    )  # fmt: skip
+    refused(answer, "standard_scaler")
+    assert names_in(out.parent) == []

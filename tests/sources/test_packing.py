@@ -1,0 +1,164 @@
+"""Packing: leaves dealt to tasks, defects counted, errors carried as values."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from tests.sources.helpers import leaves_of, problem
+from w261reg.errors import InputError
+from w261reg.sources import Columns, Source, TableSource
+from w261reg.sources import base as base_module
+from w261reg.sources.base import LEAF_BYTES, leaf_rows
+from w261reg.sources.columns import to_block
+from w261reg.sources.packing import deal, local_dataset, pack
+from w261reg.sources.select import select
+
+
+@pytest.mark.parametrize("leaves", [0, 1, 2, 3, 7, 64, 100])
+@pytest.mark.parametrize("tasks", [1, 2, 3, 7, 200])
+def test_deal_covers_all_leaves_evenly(leaves: int, tasks: int) -> None:
+    runs = deal(leaves, tasks)
+    assert [leaf for run in runs for leaf in run] == list(range(leaves))
+    sizes = [len(run) for run in runs]
+    assert max(sizes) - min(sizes) <= 1
+    assert len(runs) == max(1, min(leaves, tasks))
+
+
+@pytest.mark.parametrize("width", [1, 2, 7, 50, 1000, 10**5, 10**7])
+def test_leaf_rows_is_a_power_of_two_near_its_bytes(width: int) -> None:
+    rows = leaf_rows(width)
+    assert rows & (rows - 1) == 0
+    assert 2**10 <= rows <= 2**18
+    if 2**10 < rows < 2**18:
+        assert LEAF_BYTES / 2 < 8 * width * rows <= LEAF_BYTES
+
+
+def test_leaf_rows_follow_leaf_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_module, "LEAF_BYTES", 2**17)
+    assert leaf_rows(4) == 2**12
+
+
+class Broken(Source):
+    """Three leaves of one row, and then an error."""
+
+    schema = pa.schema([("x", pa.float64()), ("label", pa.float64())])
+    description = "table T"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def handles(self, width: int) -> list[int]:
+        return [0, 1, 2, 3, 4]
+
+    def read(
+        self, handles: Sequence[int], columns: Sequence[str] | None, numeric: Sequence[str]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        for position in range(3):
+            yield position, pa.record_batch({"x": [1.0], "label": [float(position % 2)]})
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [InputError("line one"), OSError("line one\nline two")])
+def test_an_error_becomes_a_leaf_that_says_why(error: Exception) -> None:
+    source = Broken(error)
+    packed = list(pack(source, source.handles(1), 10, Columns(("x",), ("x",), label="label")))
+    assert [leaf for leaf, _ in packed] == [10, 11, 12, 12]
+    assert [block.rows for _, block in packed] == [1, 1, 1, 0]
+    assert "line one" in packed[-1][1].census.invalid
+    assert "line two" not in packed[-1][1].census.invalid
+
+
+def test_other_errors_are_failures() -> None:
+    source = Broken(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        list(pack(source, source.handles(1), 0, Columns(("x",), ("x",), label="label")))
+
+
+def test_a_batch_with_defects_is_counted_and_dropped() -> None:
+    batch = pa.record_batch(
+        {
+            "a": pa.array([1.0, None, float("nan"), float("inf")]),
+            "b": pa.array([None, None, 3, 4], pa.int64()),
+            "w": [1.0, -1.0, -2.0, 0.0],
+            "label": pa.array([1.0, None, 0.0, 1.0]),
+        }
+    )
+    block = to_block(batch, Columns(("a", "b"), ("a", "b"), label="label", weight="w"))
+    assert block.rows == 0
+    assert block.census.rows == 4
+    assert block.census.defects == {
+        ("a", "null"): 1,
+        ("a", "NaN"): 1,
+        ("a", "infinite"): 1,
+        ("b", "null"): 2,
+        ("w", "negative"): 2,
+        ("label", "null"): 1,
+    }
+
+
+def test_vectors_with_defects() -> None:
+    for vectors in (
+        pa.array([[1.0, float("nan")], None, [float("inf"), float("nan")]]),
+        pa.StructArray.from_arrays(
+            [
+                pa.array([[0, 1], None, [0, 1]], pa.list_(pa.int32())),
+                pa.array([[1.0, float("nan")], None, [float("inf"), float("nan")]]),
+            ],
+            ["indices", "values"],
+            mask=pa.array([False, True, False]),
+        ),
+    ):
+        batch = pa.record_batch({"v": vectors, "label": [0.0, 1.0, 2.0]})
+        block = to_block(batch, Columns(("v",), ("a", "b"), vector=True, label="label"))
+        assert block.census.defects == {("v", "NaN"): 2, ("v", "infinite"): 1, ("v", "null"): 1}
+
+
+def test_an_element_of_a_vector_may_not_be_null() -> None:
+    batch = pa.record_batch({"v": [[1.0, None], [2.0, 3.0]], "label": [0.0, 1.0]})
+    block = to_block(batch, Columns(("v",), ("a", "b"), vector=True, label="label"))
+    assert block.rows == 0
+    assert sum(block.census.defects.values()) == 1
+
+
+def test_rows_of_weight_0_are_left_out_but_counted() -> None:
+    given = problem(50)
+    weight = np.arange(50) % 3.0
+    frame = given.frame.assign(w=weight)
+    columns = select(
+        TableSource(frame).schema, features=None, label="label", weight="w", classification=True
+    )
+    ((_, block),) = leaves_of(TableSource(frame), columns)
+    assert block.rows == int((weight > 0).sum())
+    assert block.census.rows == 50
+    kept = given.y[weight > 0]
+    assert block.census.labels == {0.0: (kept == 0).sum(), 1.0: (kept == 1).sum()}
+    np.testing.assert_array_equal(block.dot(np.eye(4), np.zeros(4)), given.x[weight > 0])
+
+
+def test_labels_by_positive() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "text": ["g", "b", "g"], "number": [-1, 1, -1]})
+    for label, positive in (("text", "g"), ("number", "-1"), ("number", -1.0)):
+        columns = Columns(("x",), ("x",), label=label, classes=True, positive=positive)
+        ((_, block),) = leaves_of(TableSource(frame), columns)
+        np.testing.assert_array_equal(block.y, [1.0, 0.0, 1.0])
+    categories = frame.assign(text=frame.text.astype("category"))
+    columns = Columns(("x",), ("x",), label="text", classes=True, positive="g")
+    ((_, block),) = leaves_of(TableSource(categories), columns)
+    np.testing.assert_array_equal(block.y, [1.0, 0.0, 1.0])
+    assert block.census.labels == {"b": 1, "g": 2}
+
+
+def test_local_dataset_numbers_leaves_by_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    from w261reg.sources import memory
+
+    monkeypatch.setattr(memory, "leaf_rows", lambda width: 16)
+    source = TableSource(problem(100).frame)
+    columns = select(source.schema, features=None, label="label", classification=True)
+    dataset = local_dataset(source, columns)
+    assert [(leaf, block.rows) for leaf, block in dataset.leaves] == [
+        *[(leaf, 16) for leaf in range(6)],
+        (6, 4),
+    ]

@@ -1,0 +1,196 @@
+"""Parquet: row groups, folders, types, and the leaves cut out of them."""
+
+import decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.sources.helpers import (
+    frame_of,
+    leaves_of,
+    matrix_of,
+    problem,
+    rows_of,
+    write_parquet,
+)
+from w261reg.errors import InputError
+from w261reg.sources import Columns, open_path
+from w261reg.sources import parquet as parquet_module
+from w261reg.sources.select import select
+
+
+def test_leaves_are_slices_of_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = problem(100).frame
+    path = write_parquet(tmp_path / "t.parquet", given, row_group_size=30)
+    monkeypatch.setattr(parquet_module, "leaf_rows", lambda width: 8)
+    source = open_path(str(path))
+    handles = source.handles(4)
+    sizes = {position: batch.num_rows for position, batch in source.read(handles, None, [])}
+    assert list(sizes.values()) == [8, 8, 8, 6, 8, 8, 8, 6, 8, 8, 8, 6, 8, 2]
+    assert list(sizes) == list(range(len(handles)))
+    pd.testing.assert_frame_equal(rows_of(source), given)
+
+
+def test_each_task_gets_its_own_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = problem(100).frame
+    path = write_parquet(tmp_path / "t.parquet", given, row_group_size=30)
+    monkeypatch.setattr(parquet_module, "leaf_rows", lambda width: 8)
+    source = open_path(str(path))
+    handles = source.handles(4)
+    for start in range(len(handles)):
+        for stop in range(start + 1, len(handles) + 1):
+            some = [
+                b.column("x1").to_pylist() for _, b in source.read(handles[start:stop], None, [])
+            ]
+            alone = [
+                b.column("x1").to_pylist()
+                for handle in handles[start:stop]
+                for _, b in source.read([handle], ["x1"], [])
+            ]
+            assert some == alone
+
+
+def test_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
+    given = problem(60).frame
+    folder = tmp_path / "table"
+    folder.mkdir()
+    (folder / "_SUCCESS").touch()
+    (folder / ".part-0.parquet.crc").write_bytes(b"not Parquet")
+    (folder / "_temporary").mkdir()
+    (folder / "_temporary" / "part-9.parquet").write_bytes(b"not Parquet")
+    write_parquet(folder / "part-2.parquet", given[40:])
+    write_parquet(folder / "part-1.parquet", given[:40])
+    pd.testing.assert_frame_equal(frame_of(folder), given)
+
+
+def test_columns_may_stand_in_another_order_in_each_file(tmp_path: Path) -> None:
+    given = problem(20).frame
+    write_parquet(tmp_path / "a.parquet", given[:10])
+    write_parquet(tmp_path / "b.parquet", given[10:][["label", "x4", "x3", "x2", "x1"]])
+    pd.testing.assert_frame_equal(frame_of(tmp_path), given)
+
+
+def test_partition_folders_are_columns(tmp_path: Path) -> None:
+    given = problem(40).frame
+    for value in (0.0, 1.0):
+        folder = tmp_path / f"label={value:g}"
+        folder.mkdir()
+        part = given[given.label == value].drop(columns="label")
+        write_parquet(folder / "part.parquet", part)
+    columns = select(
+        open_path(str(tmp_path)).schema, features=None, label="label", classification=True
+    )
+    leaves = leaves_of(open_path(str(tmp_path)), columns)
+    y = np.concatenate([block.y for _, block in leaves])
+    order = np.argsort(given.label.to_numpy(), kind="stable")
+    np.testing.assert_array_equal(y, given.label.to_numpy()[order])
+    np.testing.assert_array_equal(matrix_of(leaves), problem(40).x[order])
+
+
+def test_a_folder_above_the_table_is_no_column(tmp_path: Path) -> None:
+    folder = tmp_path / "year=2024"
+    folder.mkdir()
+    write_parquet(folder / "t.parquet", problem(10).frame)
+    assert open_path(str(folder / "t.parquet")).schema.names == list(problem(10).frame)
+    assert open_path(str(folder)).schema.names == list(problem(10).frame)
+
+
+def test_any_number_is_a_feature(tmp_path: Path) -> None:
+    x = np.array([1.0, 0.0, 3.0, 1.0])
+    table = pa.table(
+        {
+            "decimal": pa.array([decimal.Decimal(f"{v:.2f}") for v in x], pa.decimal128(9, 2)),
+            "bool": pa.array([bool(v) for v in x]),
+            "int8": pa.array(x.astype(int), pa.int8()),
+            "uint64": pa.array(x.astype(int), pa.uint64()),
+            "float": pa.array(x, pa.float32()),
+            "half": pa.array(x.astype(np.float16)),
+            "label": pa.array(x),
+        }
+    )
+    source = open_path(str(write_parquet(tmp_path / "t.parquet", table)))
+    columns = select(source.schema, features=None, label="label")
+    got = matrix_of(leaves_of(source, columns))
+    wanted = np.column_stack([x, x != 0, x, x, x, x])
+    np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("name", ["table", "table.dat"])
+def test_a_file_is_known_by_its_first_bytes(tmp_path: Path, name: str) -> None:
+    given = problem(10).frame
+    pd.testing.assert_frame_equal(frame_of(write_parquet(tmp_path / name, given)), given)
+
+
+@pytest.mark.parametrize("kind", [pa.list_, pa.large_list, lambda t: pa.list_(t, 4)])
+def test_lists_are_vectors(tmp_path: Path, kind: object) -> None:
+    given = problem(30)
+    table = pa.table(
+        {
+            "v": pa.array(given.x.tolist(), kind(pa.float64())),  # type: ignore[operator]
+            "label": given.y,
+        }
+    )
+    source = open_path(str(write_parquet(tmp_path / "t.parquet", table)))
+    assert source.vector_width("v") == 4
+    columns = Columns(("v",), ("a", "b", "c", "d"), vector=True, label="label")
+    np.testing.assert_array_equal(matrix_of(leaves_of(source, columns)), given.x)
+
+
+def test_a_list_of_another_length_is_refused(tmp_path: Path) -> None:
+    table = pa.table({"v": [[1.0, 2.0], [3.0], [4.0, 5.0, 6.0]], "label": [0.0, 1.0, 2.0]})
+    source = open_path(str(write_parquet(tmp_path / "t.parquet", table)))
+    columns = Columns(("v",), ("a", "b"), vector=True, label="label")
+    ((_, block),) = leaves_of(source, columns)
+    assert block.rows == 0
+    assert "'v' must hold lists of 2 numbers" in block.census.invalid
+
+
+def test_files_of_other_columns_are_refused(tmp_path: Path) -> None:
+    given = problem(10).frame
+    write_parquet(tmp_path / "a.parquet", given)
+    write_parquet(tmp_path / "b.parquet", given.drop(columns="x3"))
+    with pytest.raises(InputError, match="different columns: 'x3'"):
+        open_path(str(tmp_path))
+
+
+@pytest.mark.parametrize("metadata", ["_delta_log", "metadata"])
+def test_table_formats_go_to_spark(tmp_path: Path, metadata: str) -> None:
+    write_parquet(tmp_path / "a.parquet", problem(10).frame)
+    (tmp_path / metadata).mkdir()
+    (tmp_path / metadata / "1.metadata.json").write_text("{}")
+    with pytest.raises(InputError, match="no longer in it"):
+        open_path(str(tmp_path))
+
+
+def test_no_rows_are_no_leaves(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "t.parquet", problem(10).frame[:0])
+    assert open_path(str(path)).handles(4) == []
+
+
+def test_a_file_without_rows_among_others_changes_nothing(tmp_path: Path) -> None:
+    given = problem(20).frame
+    for name, part in (("a", given[:10]), ("b", given[:0]), ("c", given[10:])):
+        write_parquet(tmp_path / f"{name}.parquet", part)
+    pd.testing.assert_frame_equal(frame_of(tmp_path), given)
+
+
+def test_leaves_do_not_depend_on_the_pages(tmp_path: Path) -> None:
+    given = problem(5000).frame
+    paths = [
+        write_parquet(tmp_path / f"{size}.parquet", given, data_page_size=size)
+        for size in (64, 2**20)
+    ]
+    pages = [
+        pq.ParquetFile(path).metadata.row_group(0).column(0).total_compressed_size for path in paths
+    ]
+    assert pages[0] != pages[1]
+    sizes = []
+    for path in paths:
+        source = open_path(str(path))
+        sizes.append([b.num_rows for _, b in source.read(source.handles(2**14), None, [])])
+    assert sizes[0] == sizes[1]
+    assert len(sizes[0]) == 5

@@ -1,0 +1,127 @@
+"""A failure on Spark is one line that names its cause."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from w261reg.aggregators.base import Aggregator
+from w261reg.blocks import Block
+from w261reg.datasets.failure import spark_failures
+from w261reg.errors import ComputeError, InputError
+from w261reg.sources import Columns, array_source
+from w261reg.sources import memory as memory_module
+from w261reg.sources.packing import spark_dataset
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+
+class Failing(Aggregator[int]):
+    """Counts rows; fails at the block whose first label is 24, which is in the fourth task."""
+
+    name = "a count"
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def zero(self) -> int:
+        return 0
+
+    def add(self, state: int, block: Block) -> int:
+        if block.y[0] == 24.0:
+            if self.how == "module":
+                import a_module_that_nobody_has  # type: ignore[import-not-found]
+
+                return int(a_module_that_nobody_has.zero)
+            if self.how == "input":
+                raise InputError("the data is not what it seems")
+            if self.how == "large":
+                return bytes(2**20)  # type: ignore[return-value]
+            raise ValueError(f"cannot {self.how}\nsecond line")
+        return state + block.rows
+
+    def merge(self, left: int, right: int) -> int:
+        return left + right
+
+
+@pytest.fixture
+def dataset(spark: "SparkSession", monkeypatch: pytest.MonkeyPatch) -> Any:
+    """48 rows in six leaves and six tasks."""
+    from pyspark import cloudpickle
+
+    monkeypatch.setattr(memory_module, "leaf_rows", lambda width: 8)
+    source, _, _ = array_source(np.ones((48, 1)), np.arange(48.0), None)
+    columns = Columns(("features",), ("x",), vector=True, label="label")
+    made = spark_dataset(spark.sparkContext, source, columns, tasks=6, aggregation_depth=1)
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield made
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    made.release()
+
+
+def failure(dataset: Any, how: str) -> str:
+    with pytest.raises(ComputeError) as caught:
+        dataset.aggregate(Failing(how))
+    assert caught.value.__suppress_context__
+    said = str(caught.value)
+    assert "\n" not in said
+    assert len(said) < 400
+    for noise in ("py4j", "Traceback", "org.apache", 'File "'):
+        assert noise not in said
+    return said
+
+
+def test_the_error_of_a_task(dataset: Any) -> None:
+    said = failure(dataset, "count")
+    assert said == ("the pass for a count failed on Spark: ValueError: cannot count (partition 3)")
+    assert dataset.passes == 0
+
+
+def test_a_module_that_the_executors_lack(dataset: Any) -> None:
+    said = failure(dataset, "module")
+    assert "the executors' Python has no module 'a_module_that_nobody_has'" in said
+    assert "--py-files" in said
+
+
+def test_an_input_error_in_a_task_stays_one(dataset: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        dataset.aggregate(Failing("input"))
+    assert str(caught.value) == "the data is not what it seems"
+
+
+def test_the_dataset_survives_a_failure(dataset: Any) -> None:
+    failure(dataset, "count")
+
+    class Never(Failing):
+        def add(self, state: int, block: Block) -> int:
+            return state + block.rows
+
+    good = Failing("count")
+    good.__class__ = Never
+    from w261reg.aggregators.census import TakeCensus
+
+    assert dataset.aggregate(TakeCensus()).rows == 48
+    assert dataset.context.getLocalProperty("spark.job.description") in (None, "")
+
+
+def test_a_failing_frame(spark: "SparkSession") -> None:
+    from pyspark.sql import functions as F
+
+    from w261reg import train
+
+    rows = spark.range(20).select(F.col("id").cast("double").alias("x"))
+    broken = rows.withColumn("y", F.raise_error(F.lit("the reader gave up")).cast("double"))
+    with pytest.raises(ComputeError, match="the reader gave up") as caught:
+        train(broken, label="y", loss="mse")
+    assert "\n" not in str(caught.value)
+    assert "org.apache" not in str(caught.value)
+
+
+def test_errors_of_sparks_analysis_too(spark: "SparkSession") -> None:
+    with pytest.raises(ComputeError, match="no_such_column") as caught, spark_failures("a look"):
+        spark.range(3).select("no_such_column").collect()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,139 @@
+"""However the work is cut, the same bits."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.spark.helpers import (
+    bits,
+    fit_on,
+    model_bits,
+    settings_of,
+    table,
+    write_dense,
+    write_sparse,
+)
+from w261reg.aggregators import ClassificationScores, Evaluate, Several, Summarise, Triangular
+from w261reg.aggregators.base import Aggregator
+from w261reg.blocks import DenseBlock, SparseBlock
+from w261reg.datasets import LocalDataset
+from w261reg.losses import get_loss
+from w261reg.sources import Columns, open_path
+from w261reg.sources.packing import frame_dataset, local_dataset, spark_dataset
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+WRITE = {"dense": write_dense, "csr": write_sparse}
+KIND = {"dense": DenseBlock, "csr": SparseBlock}
+
+
+@pytest.fixture(autouse=True)
+def _small_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves are planned on the driver: to make them small there is enough."""
+    monkeypatch.setattr("w261reg.sources.parquet.leaf_rows", lambda width: 16)
+    monkeypatch.setattr("w261reg.sources.text.TEXT_LEAF_BYTES", 900)
+
+
+def everything(n: int) -> Aggregator[Any]:
+    """All that a pass may compute, at odd coefficients."""
+    w, centre = np.linspace(-0.3, 0.4, n), np.linspace(0.1, 1.1, n)
+    loss = get_loss("bxe")
+    return Several(
+        Summarise(n, gram=True),
+        Summarise(n, gram=False),
+        Evaluate(loss, w[:, None], np.array([0.2]), centre, 2),
+        Evaluate(loss, np.column_stack([w, -w]), np.array([0.2, 0.1]), centre, 1),
+        Triangular(centre, np.ones(n), 0.3),
+        ClassificationScores(loss, w, 0.2),
+    )
+
+
+@pytest.mark.parametrize("form", ["dense", "csr"])
+def test_every_pass(spark: "SparkSession", tmp_path: Path, form: str) -> None:
+    path = WRITE[form](tmp_path, True)
+    _, columns = settings_of(path, loss="bxe")
+    source = open_path(str(path))
+    local = local_dataset(source, columns)
+    assert len(local.leaves) > 16
+    assert all(isinstance(block, KIND[form]) for _, block in local.leaves)
+    wanted = bits(local.aggregate(everything(5)))
+    for tasks, depth in [(1, 1), (2, None), (7, 1), (7, 2), (7, 3)]:
+        dataset = spark_dataset(spark.sparkContext, source, columns, tasks, depth)
+        assert bits(dataset.aggregate(everything(5))) == wanted, (tasks, depth)
+        dataset.release()
+
+
+def test_the_bits_depend_on_the_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the tests around this one are known to be able to fail."""
+    path = write_dense(tmp_path, True)
+    _, columns = settings_of(path, loss="bxe")
+    fine = local_dataset(open_path(str(path)), columns).aggregate(everything(5))
+    monkeypatch.setattr("w261reg.sources.parquet.leaf_rows", lambda width: 64)
+    coarse = local_dataset(open_path(str(path)), columns).aggregate(everything(5))
+    assert bits(fine) != bits(coarse)
+    np.testing.assert_allclose(fine[2].hessian, coarse[2].hessian, rtol=1e-12)
+
+
+@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize(
+    ("loss", "solver", "mix"),
+    [("mse", "gram", 0.0), ("mse", "gram", 0.7), ("bxe", "newton", 0.0), ("bxe", "proximal", 0.7),
+     ("bxe", "lbfgs", 0.0)],
+)  # fmt: skip
+def test_every_solver(
+    spark: "SparkSession", tmp_path: Path, form: str, loss: str, solver: str, mix: float
+) -> None:
+    path = WRITE[form](tmp_path, loss == "bxe")
+    settings, columns = settings_of(
+        path, loss=loss, solver=solver, reg_param=0.02, elastic_net_param=mix
+    )
+    source = open_path(str(path))
+    wanted = fit_on(local_dataset(source, columns), settings, columns)
+    assert wanted.status == "converged"
+    # one cut each: that all cuts agree is tested pass by pass
+    tasks, depth = (7, 2) if (form, solver) in (("dense", "newton"), ("csr", "gram")) else (2, 1)
+    dataset = spark_dataset(spark.sparkContext, source, columns, tasks, depth)
+    assert model_bits(fit_on(dataset, settings, columns)) == model_bits(wanted)
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 7])
+def test_rows_keep_their_order(spark: "SparkSession", tmp_path: Path, tasks: int) -> None:
+    path = write_dense(tmp_path, True)
+    _, columns = settings_of(path, loss="bxe")
+    dataset: Any = spark_dataset(spark.sparkContext, open_path(str(path)), columns, tasks)
+    x = np.vstack([block.dot(np.eye(5), np.zeros(5)) for _, block in dataset.rdd.collect()])
+    dataset.release()
+    np.testing.assert_array_equal(x, table()[0])
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_empty_partitions_of_a_frame(spark: "SparkSession", depth: int) -> None:
+    x, y, _ = table(rows=60)
+    rows = [
+        (i, *row, label) for i, (row, label) in enumerate(zip(x.tolist(), y.tolist(), strict=True))
+    ]
+    names = [f"x{j}" for j in range(5)]
+    frame = spark.createDataFrame(rows, ["row", *names, "label"])
+    frame = frame.repartition(9, "row").where("row % 7 < 2")
+    columns = Columns(tuple(names), tuple(names), label="label", classes=True)
+    dataset: Any = frame_dataset(frame, columns, depth)
+    local = LocalDataset(dataset.rdd.collect(), 5)
+    filled = {leaf for leaf, block in local.leaves}
+    assert 1 < len(filled) < dataset.tasks == 9
+    got = dataset.aggregate(everything(5))
+    dataset.release()
+    assert got[0].rows == sum(i % 7 < 2 for i in range(60))
+    assert bits(got) == bits(local.aggregate(everything(5)))
+
+
+def test_a_frame_of_few_rows_in_many_partitions(spark: "SparkSession") -> None:
+    from w261reg import train
+
+    frame = spark.createDataFrame([(1.0, 2.0), (2.0, 3.0), (4.0, 4.5)], ["x", "y"]).repartition(12)
+    model = train(frame, label="y", loss="mse")
+    slope, intercept = np.polyfit([1.0, 2.0, 4.0], [2.0, 3.0, 4.5], 1)
+    np.testing.assert_allclose([model.weights[0], model.intercept], [slope, intercept], rtol=1e-13)
