@@ -21,7 +21,7 @@ from w261reg.fitting import fit
 from w261reg.session import session
 from w261reg.sources import open_path
 from w261reg.sources.packing import local_dataset, spark_dataset
-from w261reg.workflows import source_columns
+from w261reg.opening import source_columns
 
 folder = sys.argv[1]
 rng = np.random.default_rng(5)

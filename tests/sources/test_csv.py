@@ -78,7 +78,26 @@ def test_compressed_of_more_than_the_head(tmp_path: Path) -> None:
         given.to_csv(file, index=False)
     with gzip.open(tmp_path / "t.csv.gz") as file:
         assert len(file.read()) > LONG
-    pd.testing.assert_frame_equal(frame_of(tmp_path / "t.csv.gz", NAMES), given, check_dtype=False)
+    used = (*NAMES, "label")
+    pd.testing.assert_frame_equal(frame_of(tmp_path / "t.csv.gz", used), given, check_dtype=False)
+
+
+def test_what_is_not_used_stays_text_where_types_are_not_sure(tmp_path: Path) -> None:
+    """An identifier that looks like a number in the first MiB must not stop a prediction."""
+    given = pd.concat([problem(1000).frame] * 60, ignore_index=True)
+    given["id"] = np.arange(len(given)).astype(str)
+    given.loc[len(given) - 1, "id"] = "last"
+    assert write_csv(tmp_path / "t.csv", given).stat().st_size > LONG
+    got = frame_of(tmp_path / "t.csv", NAMES)
+    assert list(got["id"]) == list(given["id"])
+    assert got["x1"].dtype == np.float64
+
+
+def test_types_are_those_of_all_files(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x1,x2,x3\n1,1,\n")
+    (tmp_path / "b.csv").write_text("x1,x2,x3\n0.5,one,\n")
+    assert frame_of(tmp_path).to_dict("list")["x1"] == [1.0, 0.5]
+    assert list(frame_of(tmp_path)["x2"]) == ["1", "one"]
 
 
 def test_folder_of_parts_each_with_a_header(

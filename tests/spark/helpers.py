@@ -12,8 +12,8 @@ from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.fitting import fit
 from w261reg.model import Model
+from w261reg.opening import source_columns
 from w261reg.sources import Columns, open_path
-from w261reg.workflows import source_columns
 
 Array = NDArray[np.float64]
 

@@ -17,9 +17,9 @@ from w261reg.conventions import CONVENTIONS
 from w261reg.errors import InputError
 from w261reg.fitting import fit
 from w261reg.losses import get_loss
+from w261reg.opening import source_columns
 from w261reg.sources import TableSource, array_source
 from w261reg.sources.packing import local_dataset
-from w261reg.workflows import source_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

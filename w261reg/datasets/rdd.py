@@ -10,6 +10,7 @@ from pyspark import RDD, SparkContext, StorageLevel
 
 from w261reg.aggregators.base import Aggregator
 from w261reg.datasets.base import Dataset
+from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.datasets.tree import Leaf, Node, count_nodes, finish, fold
 from w261reg.errors import InputError
@@ -70,10 +71,11 @@ class RddDataset(Dataset):
                 error.add_note(f"w261reg: partition {index}")  # not in what Spark says of it
                 raise
 
-        before = self.context.getLocalProperty("spark.job.description")
-        self.context.setJobDescription(f"w261reg: {aggregator.name}")
         try:
-            with spark_failures(f"the pass for {aggregator.name}"):
+            with (
+                described(self.context, aggregator.name),
+                spark_failures(f"the pass for {aggregator.name}"),
+            ):
                 nodes: RDD[Node[Any]] = self.rdd.mapPartitionsWithIndex(share)
                 groups = self.tasks
                 for level in range(depth - 1, 0, -1):
@@ -81,7 +83,6 @@ class RddDataset(Dataset):
                     nodes = self._merge_in_tasks(nodes, groups, shipped)
                 collected = nodes.collect()
         finally:
-            self.context.setLocalProperty("spark.job.description", before)  # type: ignore[arg-type]
             if broadcast is not None:
                 broadcast.destroy()
         if not collected:

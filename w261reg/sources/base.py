@@ -22,10 +22,12 @@ class Source(ABC):
     Attributes:
         schema: names and types of the columns.
         description: for logs.
+        width_costs_a_pass: `vector_width` looks at all of the data.
     """
 
     schema: pa.Schema
     description: str
+    width_costs_a_pass: bool = False
 
     @abstractmethod
     def handles(self, width: int) -> list[Handle]:
@@ -46,8 +48,13 @@ class Source(ABC):
             InputError: the data cannot be read as this table.
         """
 
-    def vector_width(self, column: str) -> int:
-        """Length of the vectors in a column; found in the first row that has one."""
+    def vector_width(self, column: str, run: Any = map) -> int:
+        """Length of the vectors in a column; found in the first row that has one.
+
+        Args:
+            column: the vector column.
+            run: `map` or a distributed one, for a source that has to look at every leaf.
+        """
         for position, batch in self.read(self.handles(1), [column], []):
             del position
             for value in batch.column(column):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -64,12 +65,21 @@ class LibsvmSource(Source):
             batch = pa.record_batch([pa.array(labels), column], names=[LABEL, FEATURES])
             yield position, batch.select(list(columns)) if columns else batch
 
-    def max_index(self, span: Span) -> int:
-        """The largest feature index in a span; 0 where it has none."""
-        return int(max(self._parse(span)[2], default=0))
+    width_costs_a_pass = True
 
-    def vector_width(self, column: str) -> int:
-        return max((self.max_index(span) for span in self.text.spans), default=0)
+    def max_index(self, span: Span) -> int | str:
+        """The largest feature index in a span, 0 where it has none; or what is wrong with it."""
+        try:
+            return int(self._parse(span)[2].max(initial=0))
+        except InputError as error:
+            return str(error)  # a value: Spark would retry an exception, and print its trace
+
+    def vector_width(self, column: str, run: Any = map) -> int:
+        widths = list(run(self.max_index, self.text.spans))
+        for width in widths:
+            if isinstance(width, str):
+                raise InputError(width)
+        return max(widths, default=0)
 
     def _parse(
         self, span: Span
@@ -80,6 +90,8 @@ class LibsvmSource(Source):
             text = re.sub(rb"#[^\n]*", b"", text)
         lines = [line for line in text.split(b"\n") if line.strip()]
         counts = np.array([line.count(b":") for line in lines], dtype=np.int64)
+        if any(len(line.split()) != 1 + n for line, n in zip(lines, counts, strict=True)):
+            raise self._error(lines)
         tokens = b" ".join(lines).replace(b":", b" ").split()
         if len(tokens) != len(lines) + 2 * counts.sum():
             raise self._error(lines)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -113,10 +114,12 @@ class ParquetSource(Source):
 def _constants(path: str) -> tuple[tuple[str, Any], ...]:
     """The columns that the `key=value/` folders of a path inside the table stand for."""
     pairs = [part.partition("=")[::2] for part in path.split("/")[:-1] if "=" in part]
-    return tuple((key, _number(value)) for key, value in pairs)
+    return tuple((unquote(key), _value(unquote(value))) for key, value in pairs)
 
 
-def _number(value: str) -> Any:
+def _value(value: str) -> Any:
+    if value == "__HIVE_DEFAULT_PARTITION__":
+        return None
     for kind in (int, float):
         try:
             return kind(value)

@@ -1,0 +1,157 @@
+"""From what a user gives as data to a dataset."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from scipy import sparse
+
+from w261reg.config import Settings
+from w261reg.datasets import Dataset
+from w261reg.datasets.describe import described
+from w261reg.errors import InputError
+from w261reg.losses import get_loss
+from w261reg.session import session
+from w261reg.sources import Columns, Source, TableSource, array_source, open_path
+from w261reg.sources.columns import is_vector
+from w261reg.sources.frame import frame_schema, is_spark_frame, vector_names
+from w261reg.sources.libsvm import LibsvmSource
+from w261reg.sources.packing import frame_dataset, local_dataset, spark_dataset
+from w261reg.sources.select import select
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A dataset, the columns it has, and the running Spark's version if it is on Spark."""
+
+    dataset: Dataset
+    columns: Columns
+    spark: str | None
+
+
+@contextmanager
+def open_training(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[Opened]:
+    """The dataset of a training problem; released at the end."""
+    with _opened(data, label, weight, settings) as opened:
+        try:
+            yield opened
+        finally:
+            opened.dataset.release()
+
+
+@contextmanager
+def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[Opened]:
+    depth = settings.aggregation_depth
+    if is_spark_frame(data):
+        columns = _frame_columns(data, settings)
+        yield Opened(frame_dataset(data, columns, depth), columns, data.sparkSession.version)
+        return
+    source, label, weight = _source(data, label, weight)
+    columns = _chosen(source, replace(settings, label=label, weight=weight))
+    if not settings.data:
+        columns = _named(source, columns)
+        dataset: Dataset = local_dataset(source, columns)
+        yield Opened(_counted(dataset, source), columns, None)
+        return
+    with session(settings.master) as spark:
+        columns = _named(source, columns, _mapper(spark.sparkContext))
+        dataset = spark_dataset(spark.sparkContext, source, columns, None, depth)
+        yield Opened(_counted(dataset, source), columns, spark.version)
+
+
+def _counted(dataset: Dataset, source: Source) -> Dataset:
+    dataset.passes += source.width_costs_a_pass
+    return dataset
+
+
+def _mapper(context: "SparkContext") -> Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]:
+    """`map`, by Spark tasks."""
+
+    def run(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        listed = list(items)
+        with described(context, "find the number of features"):
+            return context.parallelize(listed, len(listed)).map(function).collect()
+
+    return run
+
+
+def _source(data: Any, label: Any, weight: Any) -> tuple[Source, str | None, str | None]:
+    if isinstance(data, str | os.PathLike):
+        return open_path(os.fspath(data)), label, weight
+    if isinstance(data, pd.DataFrame | pa.Table):
+        return TableSource(data), label, weight
+    if isinstance(data, np.ndarray | list) or sparse.issparse(data):
+        if label is None or isinstance(label, str):
+            raise InputError("label must be the labels (rows,) where data is a matrix")
+        return array_source(data, label, weight)
+    raise InputError(
+        "data must be a path, a Spark or pandas DataFrame, an Arrow table or a matrix, not "
+        f"{type(data).__name__}"
+    )
+
+
+def source_columns(source: Source, settings: Settings) -> Columns:
+    """The columns of a training problem in a source. Raises InputError if they do not fit."""
+    return _named(source, _chosen(source, settings))
+
+
+def _chosen(source: Source, settings: Settings) -> Columns:
+    """The columns, checked; the elements of a vector column do not have names yet."""
+    if settings.label is None:
+        raise InputError("label is required: the column to predict")
+    return select(
+        source.schema,
+        features=settings.features,
+        label=settings.label,
+        weight=settings.weight,
+        classification=get_loss(settings.loss).classification,
+        positive=settings.positive,
+    )
+
+
+def _named(source: Source, columns: Columns, run: Any = map) -> Columns:
+    """The columns with a name for each feature; those of a vector are numbered from 1, as LIBSVM
+    does and as the columns of a CSV would be."""
+    if not columns.vector:
+        return columns
+    width = source.vector_width(columns.columns[0], run)
+    return replace(columns, names=tuple(f"x{j}" for j in range(1, width + 1)))
+
+
+def _frame_columns(frame: "DataFrame", settings: Settings) -> Columns:
+    schema = frame_schema(frame)
+    if settings.label is None:
+        raise InputError("label is required: the column to predict")
+    chosen = settings.features or tuple(
+        name for name in schema.names if name not in (settings.label, settings.weight)
+    )
+    vectors = [n for n in chosen if n in schema.names and is_vector(schema.field(n).type)]
+    return select(
+        schema,
+        features=settings.features,
+        label=settings.label,
+        weight=settings.weight,
+        classification=get_loss(settings.loss).classification,
+        positive=settings.positive,
+        vector_names={name: vector_names(frame, name) for name in vectors[:1]},
+    )
+
+
+def read_frame(spark: "SparkSession", path: str, width: int) -> "DataFrame":
+    """The table as Spark's own readers see it."""
+    source = open_path(path)
+    where = path if "://" in path else f"file://{os.path.abspath(path)}"
+    if source.description.startswith("Parquet"):
+        return spark.read.parquet(where)
+    if isinstance(source, LibsvmSource):
+        return spark.read.format("libsvm").option("numFeatures", width).load(where)
+    return spark.read.csv(where, header=True, inferSchema=True)
