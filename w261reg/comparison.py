@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.aggregators import Several
+from w261reg.config import Settings
 from w261reg.conventions import SPARK_NORMAL_MAX_FEATURES, Strengths
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError
@@ -38,20 +39,27 @@ class SparkAnswer:
 
 @dataclass(frozen=True)
 class SparkProblem:
-    """pyspark.ml's regParam and elasticNetParam for a problem in canonical terms."""
+    """A problem in pyspark.ml's terms: regParam, elasticNetParam, and who standardizes.
+
+    With `standard_scaler`, StandardScaler(withMean=True) does, in front of an estimator that then
+    does not; the coefficients are brought back to the raw scale.
+    """
 
     reg_param: float
     elastic_net_param: float
     standardization: bool
     solver: str
+    standard_scaler: bool = False
 
 
-def translate(objective: Objective, convention: str, standardization: bool) -> SparkProblem:
+def translate(
+    objective: Objective, convention: str, standardization: bool, standard_scaler: bool = False
+) -> SparkProblem:
     """The canonical l1, l2 and d in pyspark.ml's terms: the inverse of the convention `spark`.
 
     pyspark.ml's standard deviations differ from the problem's by one factor c for all features
-    (the divisor), d' = c d, so l1' = l1 / c and l2' = l2 / c^2; its linear regression further
-    divides its L2 strength by its sd(y).
+    (the divisor, m - 1 for StandardScaler), d' = c d, so l1' = l1 / c and l2' = l2 / c^2; its
+    linear regression further divides its L2 strength by its sd(y).
     """
     strengths: Strengths = objective.strengths
     summary, loss = objective.summary, objective.loss
@@ -59,20 +67,20 @@ def translate(objective: Objective, convention: str, standardization: bool) -> S
     lbfgs = convention == "spark-lbfgs" or n > SPARK_NORMAL_MAX_FEATURES
     normal = loss.quadratic and not lbfgs
     weight = summary.weight
-    divisor = weight if normal else weight - summary.weight_squares / weight
-    theirs = summary.sd(divisor)
+    sample = weight - summary.weight_squares / weight
+    divisor = weight if normal else sample
     c = 1.0
     if standardization:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = theirs[:-1] / strengths.scale
-        usable = ratio[np.isfinite(ratio) & (ratio > 0)]
-        c = float(usable[0]) if len(usable) else 1.0
+        theirs = summary.sd(sample if standard_scaler else divisor)[:-1]
+        usable = objective.coordinates.active
+        c = float(theirs[usable[0]] / strengths.scale[usable[0]]) if len(usable) else 1.0
     l1, l2 = strengths.l1 / c, strengths.l2 / c**2
     if loss.quadratic:
-        l2 *= float(theirs[-1])
+        l2 *= float(summary.sd(divisor)[-1])
     total = l1 + l2
     solver = ("normal" if normal else "l-bfgs") if loss.quadratic else "auto"
-    return SparkProblem(total, l1 / total if total > 0 else 0.0, standardization, solver)
+    mix = l1 / total if total > 0 else 0.0
+    return SparkProblem(total, mix, standardization, solver, standard_scaler)
 
 
 def fit_pyspark(
@@ -83,7 +91,6 @@ def fit_pyspark(
     *,
     max_iter: int,
     tol: float,
-    standard_scaler: bool = False,
 ) -> SparkAnswer:
     """Fit with VectorAssembler and LinearRegression or LogisticRegression.
 
@@ -93,8 +100,6 @@ def fit_pyspark(
         problem: the strengths in pyspark.ml's terms.
         objective: for the loss and the intercept.
         max_iter, tol: pyspark.ml's own maxIter and tol.
-        standard_scaler: standardize by StandardScaler(withMean=True) in front of an estimator that
-            then does not; the coefficients are brought back to the raw scale.
     """
     from pyspark.ml.classification import LogisticRegression
     from pyspark.ml.feature import StandardScaler, VectorAssembler
@@ -125,7 +130,7 @@ def fit_pyspark(
             table = assembler.transform(table)
         scaler = None
         features = "__features"
-        if standard_scaler:
+        if problem.standard_scaler:
             scaler = StandardScaler(
                 inputCol=features, outputCol="__scaled", withMean=True, withStd=True
             ).fit(table)
@@ -139,7 +144,7 @@ def fit_pyspark(
             labelCol="__label",
             regParam=problem.reg_param,
             elasticNetParam=problem.elastic_net_param,
-            standardization=problem.standardization and not standard_scaler,
+            standardization=problem.standardization and not problem.standard_scaler,
             fitIntercept=objective.fit_intercept,
             maxIter=max_iter,
             tol=tol,
@@ -174,13 +179,18 @@ def _quoted(name: str) -> str:
     return f"`{escaped}`"
 
 
-def check_standard_scaler(fit: Fit) -> None:
-    """Raise InputError where StandardScaler would not solve the same problem."""
-    if not fit.model.standardization:
+def check_comparable(settings: Settings, standard_scaler: bool) -> None:
+    """Raise InputError where pyspark.ml, or StandardScaler, would not solve the same problem."""
+    if settings.penalties:
+        names = ", ".join(settings.penalties)
+        raise InputError(f"compare needs L1 and L2 only: pyspark.ml has no {names}")
+    if not standard_scaler:
+        return
+    if not settings.standardization:
         raise InputError("standard_scaler needs standardization, or the problems differ")
-    if fit.columns.weight is not None:
+    if settings.weight is not None:
         raise InputError("standard_scaler ignores weights, so the problems would differ")
-    if not fit.model.fit_intercept:
+    if not settings.fit_intercept:
         raise InputError("standard_scaler subtracts means, which needs an intercept")
 
 

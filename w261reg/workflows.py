@@ -84,6 +84,7 @@ def compare_to(
     from w261reg.report import write_report
 
     settings = settings.checked()
+    comparison.check_comparable(settings, standard_scaler)
     check_out(out, overwrite)
     with session(settings.master) as spark:
         began = time.perf_counter()
@@ -100,17 +101,11 @@ def compare_to(
 def _compare(
     spark: "SparkSession", ours: Fit, settings: Settings, columns: Columns, standard_scaler: bool
 ) -> dict[str, Any]:
-    if settings.penalties:
-        raise InputError(
-            f"pyspark.ml has no {', '.join(settings.penalties)}: compare needs L1 and L2 only"
-        )
-    if standard_scaler:
-        comparison.check_standard_scaler(ours)
     model = ours.model
     if not (model.ok and np.isfinite(model.weights).all()):
         log.warning("the w261reg answer is %s; compared as it is", model.status)
     problem = comparison.translate(
-        ours.objective, settings.convention, bool(settings.standardization)
+        ours.objective, settings.convention, bool(settings.standardization), standard_scaler
     )
     log.info(
         "pyspark.ml: regParam %.12g, elasticNetParam %.12g",
@@ -124,7 +119,6 @@ def _compare(
         ours.objective,
         max_iter=settings.max_iter,
         tol=settings.tol,
-        standard_scaler=standard_scaler,
     )
     return comparison.compare_answers(ours, theirs, spark.version)
 

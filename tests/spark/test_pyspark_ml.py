@@ -245,13 +245,12 @@ def test_standard_scaler_in_front_is_the_same_problem(columns_frame: "DataFrame"
         source = TableSource(FRAME[[*NAMES, loss]])
         columns = source_columns(source, settings)
         ours = fit(settings, local_dataset(source, columns), columns, None, 0.0)
-        problem = comparison.translate(ours.objective, "spark-lbfgs", True)
+        problem = comparison.translate(ours.objective, "spark", True, standard_scaler=True)
         theirs = comparison.fit_pyspark(
-            columns_frame, columns, problem, ours.objective,
-            max_iter=1000, tol=1e-10, standard_scaler=True,
-        )  # fmt: skip
+            columns_frame, columns, problem, ours.objective, max_iter=1000, tol=1e-10
+        )
         assert_close((theirs.w, theirs.intercept), (ours.model.weights, ours.model.intercept))
-        comparison.check_standard_scaler(ours)
+        comparison.check_comparable(settings, standard_scaler=True)
 
 
 @pytest.mark.parametrize(
@@ -259,12 +258,8 @@ def test_standard_scaler_in_front_is_the_same_problem(columns_frame: "DataFrame"
 )
 def test_standard_scaler_where_it_would_differ(given: dict[str, Any]) -> None:
     settings = Settings(label="mse", loss="mse", reg_param=0.1, **given).checked()
-    source = TableSource(FRAME[[*NAMES, "mse", "weight"]])
-    columns = source_columns(source, settings)
     with pytest.raises(InputError, match="standard_scaler"):
-        comparison.check_standard_scaler(
-            fit(settings, local_dataset(source, columns), columns, None, 0.0)
-        )
+        comparison.check_comparable(settings, standard_scaler=True)
 
 
 def test_ours_is_never_above_pyspark_at_its_defaults(vectors: dict[bool, "DataFrame"]) -> None:
