@@ -71,7 +71,7 @@ class Problem:
 def block(x: Array, y: Array, weight: Array, as_sparse: bool = False) -> Block:
     census = Census(rows=len(y))
     if as_sparse:
-        return SparseBlock(y, weight, census, sparse.csr_array(x))
+        return SparseBlock.of(sparse.csr_array(x), y, weight, census)
     return DenseBlock.of(x.copy(), y, weight, census)
 
 

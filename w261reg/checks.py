@@ -4,6 +4,7 @@ from typing import Any
 
 from w261reg.aggregators import Summary
 from w261reg.blocks import Census
+from w261reg.blocks.census import MAX_LABELS
 from w261reg.errors import InputError
 from w261reg.losses import Loss
 from w261reg.sources import Columns
@@ -49,8 +50,9 @@ def check_summary(summary: Summary, columns: Columns, loss: Loss) -> list[Any] |
     if len(labels) == 1:
         raise InputError(f"{where} has one class only: {shown}; loss {loss.name} needs two")
     if len(labels) > 2:
+        more = " or more" if len(labels) == MAX_LABELS else ""
         raise InputError(
-            f"{where} has {len(labels)} values ({shown}); loss {loss.name} needs two classes"
+            f"{where} has {len(labels)}{more} values ({shown}); loss {loss.name} needs two classes"
         )
     if columns.positive is None:
         if set(labels) != {0.0, 1.0}:

@@ -5,12 +5,12 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from numbers import Number
+from numbers import Integral, Number
 from typing import Any, Self
 
-from w261reg.conventions import CONVENTIONS
+from w261reg.conventions import CONVENTIONS, check_terms
 from w261reg.errors import InputError
-from w261reg.losses import LOSSES
+from w261reg.losses import LOSSES, get_loss
 from w261reg.penalties import PENALTIES
 from w261reg.registry import lookup
 from w261reg.solvers import SOLVERS
@@ -87,6 +87,8 @@ class Settings:
             if self.standardization is None
             else self.standardization,
         )
+        loss = get_loss(self.loss)
+        check_terms(self.convention, loss, checked.reg_param, checked.elastic_net_param)
         if self.step_size is not None:
             step = _number("step_size", self.step_size, 0.0, above=True)
             checked = replace(checked, step_size=step)
@@ -167,9 +169,9 @@ def _number(
 
 
 def _integer(name: str, value: Any, low: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < low:
         raise InputError(f"{name} must be an integer >= {low}, not {value!r}")
-    return value
+    return int(value)
 
 
 def read_toml(path: str) -> dict[str, Any]:

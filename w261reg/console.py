@@ -39,6 +39,8 @@ def start_logging() -> None:
     handler.setFormatter(_Formatter())
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    # what py4j logs while an interrupt tears it down would reach the terminal by the root logger
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 def error(text: str) -> None:

@@ -79,6 +79,8 @@ def _sd_y(given: _Given, divisor: float, name: str) -> float:
 
 
 def _sample_divisor(summary: Summary) -> float:
+    if not np.isfinite(summary.weight_squares):
+        raise InputError(f"weights are too large: their squares overflow ({summary.weight:g})")
     return summary.weight - summary.weight_squares / summary.weight
 
 
@@ -117,11 +119,6 @@ def _sklearn(given: _Given) -> _Terms:
     """scikit-learn: C of LogisticRegression; alpha of Ridge (no L1 part), Lasso or ElasticNet."""
     lam, a, weight = given.reg_param, given.mix, given.summary.weight
     if given.loss.classification:
-        if lam == 0:
-            raise InputError(
-                "reg_param is scikit-learn's C under convention sklearn and must be > 0, not 0; "
-                "for no penalty use convention canonical"
-            )
         return _Terms(a / (lam * weight), (1 - a) / (lam * weight), weight)
     if a == 0:
         return _Terms(0.0, lam / weight, weight)
@@ -137,13 +134,6 @@ def _course(given: _Given) -> _Terms:
 
 def _homework(given: _Given) -> _Terms:
     """Cross entropy summed over rows, + lam |w|^2."""
-    if not given.loss.classification:
-        raise InputError(f"convention homework is for classification, not loss {given.loss.name!r}")
-    if given.mix != 0:
-        raise InputError(
-            "convention homework has an L2 penalty only: elastic_net_param must be 0, "
-            f"not {given.mix:g}"
-        )
     weight = given.summary.weight
     return _Terms(0.0, 2 * given.reg_param / weight, weight, step=weight)
 
@@ -172,6 +162,22 @@ CONVENTIONS: Final[dict[str, Convention]] = {
 }
 
 
+def check_terms(convention: str, loss: Loss, reg_param: float, elastic_net_param: float) -> None:
+    """Raise InputError where a convention has no meaning for what the user gave."""
+    if convention == "sklearn" and loss.classification and reg_param == 0:
+        raise InputError(
+            "reg_param is scikit-learn's C under convention sklearn and must be > 0, not 0; for no "
+            "penalty use convention canonical"
+        )
+    if convention == "homework" and not loss.classification:
+        raise InputError(f"convention homework is for classification, not loss {loss.name!r}")
+    if convention == "homework" and elastic_net_param != 0:
+        raise InputError(
+            "convention homework has an L2 penalty only: elastic_net_param must be 0, not "
+            f"{elastic_net_param:g}"
+        )
+
+
 def strengths(
     convention: str,
     *,
@@ -194,6 +200,7 @@ def strengths(
     Raises:
         InputError: the convention has no meaning for these values.
     """
+    check_terms(convention, loss, reg_param, elastic_net_param)
     given = _Given(reg_param, elastic_net_param, loss, summary, fit_intercept)
     terms = CONVENTIONS[convention].translate(given)
     sd = summary.sd(terms.divisor)[:-1]

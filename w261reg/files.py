@@ -45,8 +45,10 @@ def _check_path(path: Path, overwrite: bool, folder: bool) -> None:
         parent = parent.parent
     if not parent.is_dir():
         raise InputError(f"out {path} cannot be written: {parent} is not a folder")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise InputError(f"out {path} cannot be written: no permission in {parent}")
+    try:  # permissions alone do not tell of a read-only or a special file system
+        os.rmdir(tempfile.mkdtemp(prefix=f".{path.name[:32]}.partial-", dir=parent))
+    except OSError as error:
+        raise InputError(f"out {path} cannot be written: {error.strerror}") from None
 
 
 @contextmanager
@@ -66,8 +68,13 @@ def replace_folder(out: Out, overwrite: bool) -> Iterator[Path]:
         if path.is_dir():
             aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old-", dir=path.absolute().parent))
             path.rename(aside / "old")  # a rename cannot replace a folder that is not empty
-            partial.rename(path)
-            shutil.rmtree(aside)
+            try:
+                partial.rename(path)
+            except OSError:
+                (aside / "old").rename(path)
+                raise
+            finally:
+                shutil.rmtree(aside)
         else:
             path.unlink(missing_ok=True)
             partial.rename(path)

@@ -69,6 +69,8 @@ def fit(
     else:
         name, why = settings.solver, "the user's choice"
     kind = SOLVERS[name]
+    kind.check(loss, kinked)
+    warm = None if settings.warm_start is None else load(settings.warm_start)
     gram = kind.gram and (settings.warm_start is None or kind.quadratic_only)
     summary = dataset.aggregate(Summarise(n, gram))
     classes = check_summary(summary, columns, loss)
@@ -86,7 +88,9 @@ def fit(
     if name == "gram" and settings.warm_start is not None:
         log.info("warm start: of no use to a solver that needs one pass")
     solver = _solver(kind, settings, objective)
-    result = minimise(solver, objective, _start(settings, objective, columns), _monitor, began)
+    result = minimise(
+        solver, objective, _start(warm, settings, objective, columns), _monitor, began
+    )
     model = _model(settings, objective, columns, result, name, why, classes, spark)
     model = replace(model, metrics={"train": _train_metrics(objective, result, model)})
     seconds = time.perf_counter() - began
@@ -121,11 +125,12 @@ def _solver(kind: type[Solver], settings: Settings, objective: Objective) -> Sol
     return kind(**options)
 
 
-def _start(settings: Settings, objective: Objective, columns: Columns) -> Array | None:
+def _start(
+    model: Model | None, settings: Settings, objective: Objective, columns: Columns
+) -> Array | None:
     """theta of the model to start from."""
-    if settings.warm_start is None:
+    if model is None:
         return None
-    model = load(settings.warm_start)
     if set(model.feature_names) != set(columns.names):
         different = sorted(set(model.feature_names) ^ set(columns.names))
         raise InputError(
@@ -227,6 +232,8 @@ def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[s
     scores = scorer(loss, model.weights, model.intercept)
     census, state = dataset.aggregate(Several(TakeCensus(), scores))
     check_census(census, columns)
+    if state.rows == 0:
+        raise InputError(f"weight column {columns.weight!r} is 0 in every row")
     if loss.classification:
         known = set(model.classes or ())
         if columns.positive is None:

@@ -23,7 +23,7 @@ from w261reg.files import local_copy, replace_folder
 from w261reg.losses import LOSSES
 from w261reg.prediction import Predictor, check_free, feature_columns
 from w261reg.solvers import Iteration, Status
-from w261reg.sources import Source, TableSource, array_source, open_path
+from w261reg.sources import source_of
 from w261reg.sources.columns import Columns
 from w261reg.sources.frame import frame_schema, is_spark_frame
 
@@ -169,24 +169,20 @@ class Model:
         """
         if is_spark_frame(data):
             return self._predict_frame(data)
-        if isinstance(data, np.ndarray | list) or sparse.issparse(data):
-            source, _, _ = array_source(data, None, None)
-            return self._table(source)["prediction"].to_numpy()
-        if isinstance(data, str | os.PathLike):
-            return self._table(open_path(os.fspath(data)))
-        return self._table(TableSource(data))
+        table = self._table(data)
+        matrix = isinstance(data, np.ndarray | list) or sparse.issparse(data)
+        return table["prediction"].to_numpy() if matrix else table
 
     def probability(self, data: Any) -> Array:
-        """P(second class) for each row of a matrix or table: (m,)."""
+        """P(second class) for each row of a matrix, table or path: (m,)."""
         if self.classes is None:
             raise InputError(f"probability is for classification, not for loss {self.loss!r}")
-        if isinstance(data, np.ndarray | list) or sparse.issparse(data):
-            source: Source = array_source(data, None, None)[0]
-        else:
-            source = open_path(os.fspath(data)) if isinstance(data, str) else TableSource(data)
-        return np.asarray(self._table(source)["probability"].to_numpy())
+        if is_spark_frame(data):
+            raise InputError("probability is a column of what predict gives for a Spark DataFrame")
+        return np.asarray(self._table(data)["probability"].to_numpy())
 
-    def _table(self, source: Source) -> pd.DataFrame:
+    def _table(self, data: Any) -> pd.DataFrame:
+        source = source_of(data)
         check_free(source.schema)
         columns = self.columns_in(source.schema)
         handles = source.handles(len(self.feature_names))
@@ -252,9 +248,9 @@ class Model:
 
     def write(self, folder: Path) -> None:
         """Write model.json, metrics.json, config.toml and history.csv into a folder."""
-        (folder / "model.json").write_text(dumps(self.to_dict()))
-        (folder / "metrics.json").write_text(dumps(plain(self.metrics)))
-        (folder / "config.toml").write_text(tomli_w.dumps(self.config))
+        (folder / "model.json").write_text(dumps(self.to_dict()), encoding="utf-8")
+        (folder / "metrics.json").write_text(dumps(plain(self.metrics)), encoding="utf-8")
+        (folder / "config.toml").write_text(tomli_w.dumps(self.config), encoding="utf-8")
         names = [entry.name for entry in fields(Iteration)]
         table = pd.DataFrame([[getattr(i, n) for n in names] for i in self.history], columns=names)
         table.to_csv(folder / "history.csv", index=False)
@@ -354,8 +350,8 @@ def _beside(folder: Path) -> dict[str, Any]:
     try:
         table = pd.read_csv(folder / "history.csv", float_precision="round_trip")
         found["history"] = tuple(Iteration(*row) for row in table.itertuples(index=False))
-        found["metrics"] = json.loads((folder / "metrics.json").read_text())
-        found["config"] = tomllib.loads((folder / "config.toml").read_text())
+        found["metrics"] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        found["config"] = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         pass  # a model.json on its own is a model
     return found

@@ -1,6 +1,6 @@
 """The function that is minimised: mean loss + penalty, each evaluation one pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Evaluation:
         residual: the scale-free optimality residual (see `Objective.residual`).
         hessian: of F away from kinks (p, p); None where only the gradient was asked for.
         margin: smallest margin of any row; infinite for losses without one.
+        rounding: how far rounding may have moved the objective, beyond its own last digits.
     """
 
     theta: Array
@@ -40,6 +41,7 @@ class Evaluation:
     residual: float
     hessian: Array | None = None
     margin: float = np.inf
+    rounding: float = 0.0
 
     @property
     def finite(self) -> bool:
@@ -143,7 +145,12 @@ class Objective:
         if self.fit_intercept:
             gradient[n] = theta[n] - self.summary.y_mean
             value += 0.5 * float(gradient[n]) ** 2
-        return self._evaluation(theta, value, gradient, self._second_moments(), np.inf)
+        # the value is a difference of sums that may be far larger than it
+        size = np.abs(u)
+        terms = self.y_square() + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
+        rounding = float(np.finfo(float).eps) * terms
+        at = self._evaluation(theta, value, gradient, self._second_moments(), np.inf)
+        return replace(at, rounding=rounding)
 
     def y_square(self) -> float:
         """The label's second moment: its variance with an intercept, else E[y^2]."""
@@ -313,3 +320,8 @@ def shortest_subgradient(at: Evaluation, kink: Array) -> Array:
     g = at.gradient
     at_kink = (at.theta == 0) & (kink > 0)
     return np.where(at_kink, np.sign(g) * np.maximum(np.abs(g) - kink, 0.0), g)
+
+
+def rounding_of(value: float) -> float:
+    """Differences of an objective of this size, up to here, are rounding errors."""
+    return 64 * float(np.finfo(float).eps) * abs(value)

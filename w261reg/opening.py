@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 from scipy import sparse
 
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.datasets.describe import described
+from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError
 from w261reg.losses import get_loss
 from w261reg.session import session
-from w261reg.sources import Columns, Source, TableSource, array_source, open_path
+from w261reg.sources import Columns, Source, array_source, open_path, source_of
 from w261reg.sources.columns import is_vector
 from w261reg.sources.frame import frame_schema, is_spark_frame, vector_names
 from w261reg.sources.libsvm import LibsvmSource
@@ -52,6 +51,7 @@ def open_training(data: Any, label: Any, weight: Any, settings: Settings) -> Ite
 def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[Opened]:
     depth = settings.aggregation_depth
     if is_spark_frame(data):
+        _check_names(label, weight)
         columns = _frame_columns(data, settings)
         yield Opened(frame_dataset(data, columns, depth), columns, data.sparkSession.version)
         return
@@ -78,25 +78,26 @@ def _mapper(context: "SparkContext") -> Callable[[Callable[[Any], Any], Iterable
 
     def run(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         listed = list(items)
-        with described(context, "find the number of features"):
+        what = "find the number of features"
+        with described(context, what), spark_failures(what):
             return context.parallelize(listed, len(listed)).map(function).collect()
 
     return run
 
 
+def _check_names(label: Any, weight: Any) -> None:
+    for name, value in (("label", label), ("weight", weight)):
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"{name} must be a column's name where data is a table")
+
+
 def _source(data: Any, label: Any, weight: Any) -> tuple[Source, str | None, str | None]:
-    if isinstance(data, str | os.PathLike):
-        return open_path(os.fspath(data)), label, weight
-    if isinstance(data, pd.DataFrame | pa.Table):
-        return TableSource(data), label, weight
     if isinstance(data, np.ndarray | list) or sparse.issparse(data):
         if label is None or isinstance(label, str):
             raise InputError("label must be the labels (rows,) where data is a matrix")
         return array_source(data, label, weight)
-    raise InputError(
-        "data must be a path, a Spark or pandas DataFrame, an Arrow table or a matrix, not "
-        f"{type(data).__name__}"
-    )
+    _check_names(label, weight)
+    return source_of(data), label, weight
 
 
 def source_columns(source: Source, settings: Settings) -> Columns:

@@ -9,7 +9,17 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from w261reg.errors import InputError
 from w261reg.sources.columns import is_vector
+
+
+def check_csv(schema: pa.Schema) -> None:
+    """Raise InputError for a column that CSV has no place for."""
+    for field in schema:
+        if pa.types.is_nested(field.type) and not is_vector(field.type):
+            raise InputError(
+                f"column {field.name!r} ({field.type}) has no place in CSV: let out end in .parquet"
+            )
 
 
 class TableWriter:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # local[*] allows no retry of a failed task; the second number does
 DEFAULT_MASTER = "local[*,4]"
 
-# each with its reason in conf/spark-defaults.conf
+# their reasons are in conf/spark-defaults.conf; the progress bar would break our own live line
 _SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.scheduler.minRegisteredResourcesRatio": "1.0",
@@ -71,9 +71,14 @@ def session(master: str | None = None, name: str = "w261reg") -> Iterator["Spark
         ComputeError: Spark did not start.
     """
     import_pyspark()
+    from py4j.protocol import Py4JError
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
+    # the active session is one of this thread; a context is one of this process
     running = SparkSession.getActiveSession()
+    if running is None and SparkContext._active_spark_context is not None:
+        running = SparkSession.builder.getOrCreate()
     if running is not None:
         have = running.sparkContext.master
         if master is not None and master != have:
@@ -85,7 +90,8 @@ def session(master: str | None = None, name: str = "w261reg") -> Iterator["Spark
         yield spark
     finally:
         stopping.set()
-        spark.stop()
+        with suppress(Py4JError):  # interrupted in the middle of a call, it may not answer
+            spark.stop()
 
 
 def _start(master: str | None, name: str) -> "SparkSession":
@@ -97,9 +103,8 @@ def _start(master: str | None, name: str) -> "SparkSession":
     if not submitted:
         # without this the workers run another Python than this one, which may lack numpy
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1" if _is_local(master) else "")
-        if not os.environ["SPARK_LOCAL_IP"]:
-            del os.environ["SPARK_LOCAL_IP"]
+        if _is_local(master):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.appName(name)
     if not submitted:
         for key, value in _SETTINGS.items():

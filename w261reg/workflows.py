@@ -18,7 +18,7 @@ from w261reg.fitting import Fit, evaluate_dataset, fit
 from w261reg.losses import get_loss
 from w261reg.model import Model, dumps, load, plain
 from w261reg.opening import open_training, read_frame
-from w261reg.output import from_bytes, table_writer, to_bytes
+from w261reg.output import check_csv, from_bytes, table_writer, to_bytes
 from w261reg.prediction import check_free
 from w261reg.session import session
 from w261reg.sources import Columns, open_path
@@ -174,6 +174,8 @@ def predict_to(
     check_out(out, overwrite, folder=False)
     source = open_path(data)
     check_free(source.schema)
+    if out.endswith(".csv"):
+        check_csv(source.schema)
     columns = model.columns_in(source.schema)
     predictor = model.predictor
     handles = source.handles(len(columns.names))

@@ -11,7 +11,7 @@ from w261reg.report.text import comparison_sentences, fmt
 
 def test_summary_rows() -> None:
     rows = dict(summary_rows(model()))
-    assert rows["Status"] == "Converged: The residual is below the tolerance."
+    assert rows["Status"] == "Converged. The residual is below the tolerance."
     assert rows["Objective"] == "0.4321987654"
     assert rows["Optimality residual"] == "3.2e-09 (tolerance 1e-08)"
     assert rows["Non-zero coefficients"] == "2 of 4"

@@ -16,6 +16,7 @@ from tests.problems import (
     scipy_answer,
     value_at,
 )
+from w261reg import train
 from w261reg.aggregators import Summarise
 from w261reg.conventions import strengths
 from w261reg.datasets import LocalDataset
@@ -448,3 +449,22 @@ def test_unpenalised_random_data_is_right_or_says_so(seed: int, solver: str) -> 
     result = solve(solver, problem, max_iter=500)
     far = np.abs(scipy_answer(problem)[0]).max() > 300
     assert result.status is (Status.SEPARATED if far else Status.CONVERGED)
+
+
+@pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs"])
+def test_rare_levels_are_never_certified(solver: str) -> None:
+    """A 0/1 feature whose ones all have one label: the proof's rho tends to exactly 1 there."""
+    seen = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        level = (rng.random(30) < 0.2).astype(float)
+        z = rng.normal(size=30)
+        y = (rng.random(30) < 1 / (1 + np.exp(-z))).astype(float)
+        y[level == 1] = 1.0
+        overlap = y[level == 0]
+        if not level.any() or overlap.min() == overlap.max():
+            continue
+        model = train(np.column_stack([level, z]), y, loss="bxe", solver=solver)
+        assert model.status != "converged", seed
+        seen += model.status == "separated"
+    assert seen > 30

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,10 +63,6 @@ class Block(ABC):
     @abstractmethod
     def range(self) -> tuple[Array, Array]:
         """Smallest and largest value of each feature, each (n,); b must not be 0."""
-
-    @abstractmethod
-    def keep(self, mask: NDArray[np.bool_]) -> Self:
-        """The rows where mask (b,) holds; the census stays that of all rows."""
 
     @abstractmethod
     def pieces(self) -> Iterator["Block"]:

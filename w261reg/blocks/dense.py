@@ -1,11 +1,10 @@
 """Dense blocks."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from w261reg.blocks.base import Array, Block
 from w261reg.blocks.census import Census
@@ -69,9 +68,6 @@ class DenseBlock(Block):
 
     def range(self) -> tuple[Array, Array]:
         return self.values.min(axis=0) + self.origin, self.values.max(axis=0) + self.origin
-
-    def keep(self, mask: NDArray[np.bool_]) -> Self:
-        return replace(self, y=self.y[mask], weight=self.weight[mask], values=self.values[mask])
 
     def pieces(self) -> Iterator[Block]:
         size = 1 << max(9, min(13, (PIECE_VALUES // max(1, self.n_features)).bit_length() - 1))

@@ -201,7 +201,7 @@ def summary_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("Problem", problem_name(model)),
         ("Data", data_text(model)),
-        ("Status", f"{badge}: {message}" if message else badge),
+        ("Status", f"{badge}. {message[:1].upper()}{message[1:]}" if message else badge),
         ("Objective", fmt(number(model.get("objective")), 10)),
         ("Optimality residual", residual_text(model)),
     ]

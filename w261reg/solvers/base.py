@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.errors import InputError
+from w261reg.losses import Loss
 from w261reg.objective import Evaluation, Objective
 from w261reg.solvers.certificates import Existence, existence, suboptimality_bound
 from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
@@ -101,17 +102,21 @@ class Solver(ABC):
     def step(self, objective: Objective, state: State) -> State:
         """The state after one iteration."""
 
-    def check(self, objective: Objective) -> None:
-        """Raise InputError before the first iteration where the problem is not this solver's."""
-        if self.smooth_only and not objective.smooth:
+    @classmethod
+    def check(cls, loss: Loss, kinked: bool) -> None:
+        """Raise InputError where a problem is not this solver's: before the first pass.
+
+        Args:
+            loss: the loss.
+            kinked: whether a penalty has an L1 part.
+        """
+        if cls.smooth_only and kinked:
             raise InputError(
-                f"solver {self.name} needs a penalty without an L1 part; use solver proximal or "
+                f"solver {cls.name} needs a penalty without an L1 part; use solver proximal or "
                 "auto, or elastic_net_param 0"
             )
-        if self.quadratic_only and not objective.loss.quadratic:
-            raise InputError(
-                f"solver {self.name} needs a quadratic loss, not {objective.loss.name}; use auto"
-            )
+        if cls.quadratic_only and not loss.quadratic:
+            raise InputError(f"solver {cls.name} needs a quadratic loss, not {loss.name}; use auto")
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ def minimise(
     Raises:
         InputError: the solver cannot handle this problem.
     """
-    solver.check(objective)
+    solver.check(objective.loss, not objective.smooth)
     began = time.perf_counter() if began is None else began
     state = solver.init(objective, start)
     first = state.evaluation
@@ -195,10 +200,10 @@ def minimise(
         elif ended and ended[0] is Status.CONVERGED and separates:
             # a residual that tends to 0 while the weights tend to infinity is no convergence;
             # the proof may cost a pass, so it is tried again only after real progress
-            ended = None
+            claimed, ended = ended, None
             if now.residual <= 0.1 * certified_at:
                 certified_at = now.residual
-                ended, state = _certify(objective, state)
+                ended, state = _certify(objective, state, claimed)
         if ended is None and state.stalled:
             ended = Status.MAX_ITER, f"{state.stalled}; the residual is {now.residual:.2g}"
         if ended is None and iteration >= solver.max_iter:
@@ -235,7 +240,9 @@ def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str
     return None
 
 
-def _certify(objective: Objective, state: State) -> tuple[tuple[Status, str] | None, State]:
+def _certify(
+    objective: Objective, state: State, converged: tuple[Status, str] | None
+) -> tuple[tuple[Status, str] | None, State]:
     """Whether the optimum of an unpenalised classifier exists; gets a Hessian if it needs one."""
     now = state.evaluation
     if now.hessian is None:
@@ -251,7 +258,7 @@ def _certify(objective: Objective, state: State) -> tuple[tuple[Status, str] | N
         state = replace(state, evaluation=now)
     proof = existence(objective, now)
     if proof is Existence.ATTAINED:
-        return (Status.CONVERGED, f"the residual is {now.residual:.2g}, within tol"), state
+        return converged, state
     if proof is Existence.SEPARATED:
         return (
             Status.SEPARATED,
@@ -277,7 +284,7 @@ def _result(
         w=objective.coordinates.weights(evaluation.theta),
         intercept=objective.coordinates.intercept(evaluation.theta),
         status=status,
-        message="; ".join(filter(None, [message, state.note])),
+        message="; ".join(filter(None, [message, state.note if solved else ""])),
         evaluation=evaluation,
         suboptimality_bound=suboptimality_bound(objective, evaluation) if solved else None,
         condition_number=state.condition if np.isfinite(state.condition) else None,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.aggregators import Summarise
-from w261reg.objective import Evaluation, Objective, shortest_subgradient
+from w261reg.objective import Evaluation, Objective, rounding_of, shortest_subgradient
 from w261reg.solvers.linear import null_threshold
 
 Array = NDArray[np.float64]
@@ -33,7 +33,8 @@ def suboptimality_bound(objective: Objective, evaluation: Evaluation) -> float |
         if bound is not None and math.isfinite(bound)
     ]
     # F itself is known to rounding only: no bound below that is honest
-    return max(min(bounds), float(np.spacing(abs(evaluation.objective)))) if bounds else None
+    rounding = max(rounding_of(evaluation.objective), evaluation.rounding)
+    return max(min(bounds), rounding) if bounds else None
 
 
 def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
@@ -60,7 +61,7 @@ def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
 
 def _quadratic(objective: Objective, evaluation: Evaluation) -> float | None:
     """For squared error F - F* <= g'H^-1 g / 2 with any subgradient g: F is a parabola + L1."""
-    if not objective.loss.quadratic or evaluation.hessian is None:
+    if not objective.loss.quadratic or evaluation.hessian is None or objective.extra:
         return None
     g = shortest_subgradient(evaluation, objective.kink)
     values, vectors = np.linalg.eigh(evaluation.hessian)
@@ -95,10 +96,9 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
     size = _largest_row(objective)
     radius2 = float(size @ np.abs(inverse) @ size)
     rho = math.sqrt(max(delta2 * radius2, 0.0))
-    # where a curvature is hardly above its rounding error, so is rho: on data that separates it is
-    # at least 1, and must not come out below that by accident
-    doubtful = objective.unpenalised and values[seen][0] < 1e3 * null_threshold(values)
-    if not rho < (0.1 if doubtful else 1.0):
+    # on data that separates rho is at least 1, and for 0/1 features tends to exactly 1: an
+    # unpenalised proof leaves room for rounding
+    if not rho < (0.1 if objective.unpenalised else 1.0):
         return None
     if rho < 1e-3:  # the series, where the formula would cancel
         return delta2 * (1 / 2 + rho / 6 + rho**2 / 12 + rho**3 / 10)

@@ -21,9 +21,9 @@ class GradientDescent(Solver):
     On raw features, the steps are those of the textbook on raw w and b; on a standardized problem,
     those on standardized features. With `step_size` eta is fixed; without, it is chosen by Armijo
     backtracking (Nocedal and Wright, *Numerical Optimization*, 3.1) from the last step, doubled
-    after three that needed none. Under L1 the direction is the
-    subgradient that takes sign(0) = 0, which gives no exact zeros and converges slowly: that is
-    what it is there to show.
+    after three that needed none. Under L1 the direction is the subgradient that takes sign(0) = 0,
+    which gives no exact zeros, converges slowly, and under Armijo's rule ends at the first kink
+    where it does not descend: that is what it is there to show.
 
     Attributes:
         step_size: eta in canonical terms, or None for Armijo.
@@ -62,7 +62,8 @@ class GradientDescent(Solver):
             "gradient step",
         )
         if found is None:
-            return replace(state, stalled=STALLED)
+            kinked = "the subgradient is no direction of descent at a kink: try solver proximal"
+            return replace(state, stalled=STALLED if objective.smooth else kinked)
         after, step = found
         streak = streak + 1 if step == eta else 0
         return replace(state, evaluation=after, step=step, memory=(step, streak))

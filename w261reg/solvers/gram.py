@@ -19,9 +19,9 @@ Array = NDArray[np.float64]
 # the Gram matrix squares the condition number of the data: from here on fewer than half of the
 # digits would be left, and an orthogonal factor is worth a pass
 MAX_CONDITION = 1e8
-# below this share of the label's variance, the residual sum of squares out of the Gram matrix is
-# made of rounding errors, and is worth a pass
-MIN_UNEXPLAINED = 1e-6
+# where rounding moves the objective out of the Gram matrix by more than this share, as on labels
+# that are nearly explained or features far from 0 without an intercept, it is worth a pass
+MAX_ROUNDING = 1e-10
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Gram(Solver):
         if objective.smooth and not solution.condition < MAX_CONDITION:
             solution, hessian = self._orthogonal(objective)
             after = replace(objective.evaluate(solution.x, 1, "accurate residual"), hessian=hessian)
-        elif after.loss <= MIN_UNEXPLAINED * objective.y_square() / 2:
+        elif after.rounding > MAX_ROUNDING * after.objective:
             after = replace(
                 objective.evaluate(solution.x, 1, "accurate residual"), hessian=now.hessian
             )

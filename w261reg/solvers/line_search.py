@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.objective import Evaluation, Objective
+from w261reg.objective import Evaluation, Objective, rounding_of
 
 Array = NDArray[np.float64]
 
@@ -97,7 +97,7 @@ def _accepts(now: Evaluation, trial: Evaluation, change: float) -> bool:
 
 def _rounding(now: Evaluation, trial: Evaluation) -> float:
     """Differences of the objective up to here are rounding errors."""
-    return float(64 * np.finfo(float).eps * max(abs(now.objective), abs(trial.objective)))
+    return rounding_of(max(abs(now.objective), abs(trial.objective)))
 
 
 STALLED = "no step descends any further in floating point"

@@ -63,7 +63,9 @@ class _SecondOrder(Solver):
 
 def _share(part: Array, whole: Array) -> float:
     """The t of part = t whole."""
-    return float(part @ whole) / float(whole @ whole)
+    unit = float(np.abs(whole).max())  # squares of the components may leave the range of numbers
+    whole = whole / unit
+    return float((part / unit) @ whole) / float(whole @ whole)
 
 
 @dataclass(frozen=True)

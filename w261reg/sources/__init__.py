@@ -1,7 +1,15 @@
 """Where the rows come from."""
 
+import os
 import re
+from typing import Any
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from scipy import sparse
+
+from w261reg.errors import InputError
 from w261reg.sources.base import Source
 from w261reg.sources.columns import Columns
 from w261reg.sources.csv import CsvSource
@@ -32,4 +40,22 @@ def open_path(path: str) -> Source:
     return LibsvmSource(files) if LINE.match(first) else CsvSource(files)
 
 
-__all__ = ["Columns", "Source", "TableSource", "array_source", "open_path"]
+def source_of(data: Any) -> Source:
+    """The source behind a path, a pandas or Arrow table, or a matrix of features.
+
+    Raises:
+        InputError: it is none of them, or cannot be read.
+    """
+    if isinstance(data, str | os.PathLike):
+        return open_path(os.fspath(data))
+    if isinstance(data, pd.DataFrame | pa.Table):
+        return TableSource(data)
+    if isinstance(data, np.ndarray | list) or sparse.issparse(data):
+        return array_source(data, None, None)[0]
+    raise InputError(
+        "data must be a path, a Spark or pandas DataFrame, an Arrow table or a matrix, not "
+        f"{type(data).__name__}"
+    )
+
+
+__all__ = ["Columns", "Source", "TableSource", "array_source", "open_path", "source_of"]

@@ -109,10 +109,10 @@ def to_block(batch: pa.RecordBatch, columns: Columns) -> Block:
     if columns.classes and columns.label is not None:
         labels = _classes(batch.column(columns.label).filter(pa.array(used)))
         census = replace(census, labels=labels)
-    block: Block
     if isinstance(x, sparse.csr_array):
-        block = SparseBlock(y, weight, census, x)
-        return block if used.all() else block.keep(used)
+        if not used.all():
+            x, y, weight = x[used], y[used], weight[used]
+        return SparseBlock.of(x, y, weight, census)
     if not used.all():
         return DenseBlock.of(x[used], y[used], weight[used], census)
     return DenseBlock.of(x, y, weight, census)

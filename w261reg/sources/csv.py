@@ -59,6 +59,10 @@ class CsvSource(Source):
         if not start.strip():
             return files.paths[index], None, whole
         try:
+            start.split(b"\n", 1)[0].decode("utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"data {files.given} is not CSV in UTF-8") from None
+        try:
             return files.paths[index], pacsv.open_csv(pa.BufferReader(start)).schema, whole
         except pa.ArrowInvalid as error:
             raise InputError(f"data {files.given} is not CSV: {one_line(error)}") from None
@@ -76,6 +80,8 @@ class CsvSource(Source):
 
     def _parse(self, span: Span, columns: Sequence[str] | None, numeric: Sequence[str]) -> pa.Table:
         text = self.text.lines(span)
+        if span.start == 0:
+            text = text.lstrip(b"\r\n")  # or a blank line would be taken for the header
         names = self.schema.names
         types = {field.name: self._type(field, columns, numeric) for field in self.schema}
         if not text.strip():

@@ -15,6 +15,7 @@ from w261reg.sources.text import Span, TextFiles
 
 FEATURES = "features"
 LABEL = "label"
+MAX_INDEX = 2**31 - 1  # indices are 32-bit in a sparse block
 LINE = re.compile(rb"^\s*[-+0-9.eE]+(\s+[0-9]+:\S+)+\s*(#.*)?$")
 _NUMBER = rb"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
 _WELL_FORMED = re.compile(
@@ -106,6 +107,10 @@ class LibsvmSource(Source):
         indices = pairs[:, 0].astype(np.int64)
         if len(indices) and (indices.min() < 1 or (indices != pairs[:, 0]).any()):
             raise self._error(lines)
+        if len(indices) and indices.max() > MAX_INDEX:
+            raise InputError(
+                f"data {self.given} has the feature index {indices.max()}, above {MAX_INDEX}"
+            )
         pointer = np.concatenate([[0], np.cumsum(counts)])
         return numbers[is_label], pointer, indices, np.ascontiguousarray(pairs[:, 1])
 

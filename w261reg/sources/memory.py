@@ -65,6 +65,8 @@ def array_source(x: Any, label: Any, weight: Any) -> tuple[TableSource, str | No
             raise InputError("data must be a matrix of numbers, (rows, features)") from None
         if dense.ndim != 2:
             raise InputError(f"data must be a matrix (rows, features), not of shape {dense.shape}")
+        if dense.shape[1] == 0:
+            raise InputError("data must have at least one feature, not shape (rows, 0)")
         rows, width = dense.shape
         flat = pa.array(np.ascontiguousarray(dense).ravel())
         features = pa.FixedSizeListArray.from_arrays(flat, max(width, 1))

@@ -53,6 +53,8 @@ class ParquetSource(Source):
                     own = own.append(pa.field(name, pa.scalar(value).type))
             if schema is None:
                 schema = own
+            elif set(own.names) == set(schema.names):
+                schema = _promoted(schema, own, files.given)
             elif set(own.names) != set(schema.names):
                 different = sorted(set(own.names) ^ set(schema.names))
                 raise InputError(
@@ -108,7 +110,23 @@ class ParquetSource(Source):
                 for name, value in constants.items():
                     if name in wanted and name not in columns:
                         columns[name] = pa.repeat(pa.scalar(value), batch.num_rows)
-                yield pa.record_batch([columns[name] for name in wanted], names=wanted)
+                arrays = [_as(columns[name], self.schema.field(name).type) for name in wanted]
+                yield pa.record_batch(arrays, names=wanted)
+
+
+def _promoted(left: pa.Schema, right: pa.Schema, given: str) -> pa.Schema:
+    """One schema for files whose types differ: the wider type."""
+    right = pa.schema([right.field(name) for name in left.names])
+    try:
+        return pa.unify_schemas([left, right], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise InputError(
+            f"data {given} has files of types that do not go together: {one_line(error)}"
+        ) from None
+
+
+def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    return column if column.type == kind else column.cast(kind)
 
 
 def _constants(path: str) -> tuple[tuple[str, Any], ...]:

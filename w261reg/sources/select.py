@@ -65,6 +65,8 @@ def select(
     if weight is not None and not is_numeric(schema.field(weight).type):
         raise InputError(f"weight column {weight!r} is not numeric ({schema.field(weight).type})")
     if label is not None:
+        if pa.types.is_boolean(schema.field(label).type):
+            positive = {"true": 1.0, "false": 0.0}.get(str(positive).lower(), positive)
         _check_label(label, schema.field(label).type, classification, positive)
     if names is None:
         known = (vector_names or {}).get(chosen[0]) if vector else chosen
