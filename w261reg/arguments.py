@@ -19,6 +19,8 @@ EPILOG = """exit codes:
   3  diverged or separated (the model is written with that status);
      with --strict, anything but converged
 """
+EPILOG_OTHERS = """exit codes: 0 done, 1 a failure of w261reg or of Spark, 2 bad input or usage
+"""
 MASTER = "Spark's master; default: spark-submit's, else local[*,4]"
 TABLE = "Parquet file or folder, CSV with header, or LIBSVM"
 
@@ -49,14 +51,16 @@ def parser() -> argparse.ArgumentParser:
     about = "standardize for pyspark.ml by StandardScaler(withMean=True) before the estimator"
     _option(compare, "--standard-scaler", about, action="store_true")
 
-    predict = _command(commands, "predict", "append predictions to a table")
+    predict = _command(commands, "predict", "append predictions to a table", EPILOG_OTHERS)
     predict.add_argument("model", metavar="MODEL", help="a result folder or its model.json")
     predict.add_argument("data", metavar="DATA", help=TABLE)
     predict.add_argument("--out", required=True, metavar="PATH", help="a .csv or .parquet file")
     predict.add_argument("--overwrite", action="store_true", help="replace PATH if it exists")
     predict.add_argument("--master", metavar="URL", help=MASTER)
 
-    evaluate = _command(commands, "evaluate", "print a model's metrics on a table as JSON")
+    evaluate = _command(
+        commands, "evaluate", "print a model's metrics on a table as JSON", EPILOG_OTHERS
+    )
     evaluate.add_argument("model", metavar="MODEL", help="a result folder or its model.json")
     evaluate.add_argument("data", metavar="DATA", help=TABLE)
     evaluate.add_argument("--label", required=True, metavar="COL", help="label column")
@@ -65,12 +69,12 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _command(commands: Any, name: str, about: str) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, about: str, epilog: str = EPILOG) -> argparse.ArgumentParser:
     added: argparse.ArgumentParser = commands.add_parser(
         name,
         help=about,
         description=about[0].upper() + about[1:] + ".",
-        epilog=EPILOG,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return added

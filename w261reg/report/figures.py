@@ -114,7 +114,7 @@ def _convergence_title(result: Result, residuals: list[float]) -> str:
     ends = [v for v in residuals if math.isfinite(v)]
     if len(ends) < 2:
         return "Convergence"
-    verb = "fell" if ends[-1] < ends[0] else "did not fall"
+    verb = "fell" if ends[-1] < ends[0] else "rose" if ends[-1] > ends[0] else "stayed"
     passes = result.model.get("n_passes")
     within = f" in {counted(passes, 'pass', 'passes')}" if number(passes) is not None else ""
     return f"The residual {verb} from {fmt(ends[0], 2)} to {fmt(ends[-1], 2)}{within}"
