@@ -14,7 +14,6 @@ from w261reg.losses import LOSSES, get_loss
 from w261reg.penalties import PENALTIES
 from w261reg.registry import lookup
 from w261reg.solvers import SOLVERS
-from w261reg.solvers.choose import check_options
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,11 @@ class Settings:
         convention = lookup("convention", self.convention, CONVENTIONS)
         if self.solver != "auto":
             lookup("solver", self.solver, {**SOLVERS, "auto": None})
-        check_options(self.solver, self.step_size)
+        if self.step_size is not None and self.solver not in ("auto", *_stepping()):
+            raise InputError(
+                f"step_size is for solver {', '.join(_stepping())}, not {self.solver}: "
+                f"{self.step_size}"
+            )
         checked = replace(
             self,
             reg_param=_number("reg_param", self.reg_param, low=0.0),
@@ -135,6 +138,11 @@ class Settings:
             raise InputError(f"positive must be text or a number, not {chosen['positive']!r}")
         chosen["features"] = _names(chosen.get("features"))
         return cls(**chosen, penalties=penalties)
+
+
+def _stepping() -> list[str]:
+    """The solvers whose step size a user may fix."""
+    return [name for name, solver in sorted(SOLVERS.items()) if solver.takes_step_size]
 
 
 def penalty_options() -> dict[str, str]:

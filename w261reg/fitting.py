@@ -25,8 +25,8 @@ from w261reg.errors import InputError
 from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
 from w261reg.objective import Objective
-from w261reg.penalties import PENALTIES
-from w261reg.solvers import SOLVERS, FitResult, Iteration, Solver, minimise
+from w261reg.penalties import PENALTIES, Penalty
+from w261reg.solvers import SOLVERS, FitResult, Iteration, minimise
 from w261reg.solvers.choose import choose
 from w261reg.sources import Columns
 from w261reg.versions import library_versions
@@ -63,15 +63,15 @@ def fit(
     loss = get_loss(settings.loss)
     n = dataset.n_features
     kinked = settings.reg_param > 0 and settings.elastic_net_param > 0
-    kinked = kinked or any(PENALTIES[penalty_options()[k]].kinked for k in settings.penalties)
+    kinked = kinked or any(penalty.kinked for penalty, _ in _extra(settings))
     if settings.solver == "auto":
         name, why = choose(loss, n, kinked, settings.step_size)
     else:
         name, why = settings.solver, "the user's choice"
     kind = SOLVERS[name]
     kind.check(loss, kinked)
-    warm = None if settings.warm_start is None else load(settings.warm_start)
-    gram = kind.gram and (settings.warm_start is None or kind.quadratic_only)
+    warm = _warm_start(settings.warm_start, columns)
+    gram = kind.gram and (warm is None or kind.ignores_start)
     summary = dataset.aggregate(Summarise(n, gram))
     classes = check_summary(summary, columns, loss)
     log.info(
@@ -85,12 +85,14 @@ def fit(
         more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
         log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
     log.info("solver %s: %s", name, why)
-    if name == "gram" and settings.warm_start is not None:
+    if warm is not None and kind.ignores_start:
         log.info("warm start: of no use to a solver that needs one pass")
-    solver = _solver(kind, settings, objective)
-    result = minimise(
-        solver, objective, _start(warm, settings, objective, columns), _monitor, began
-    )
+    step_size = settings.step_size
+    if step_size is not None:
+        step_size *= objective.strengths.step
+    solver = kind.of(settings.max_iter, settings.tol, step_size, bool(settings.standardization))
+    start = None if warm is None else objective.coordinates.theta(*warm)
+    result = minimise(solver, objective, start, _monitor, began)
     model = _model(settings, objective, columns, result, name, why, classes, spark)
     model = replace(model, metrics={"train": _train_metrics(objective, result, model)})
     seconds = time.perf_counter() - began
@@ -108,40 +110,31 @@ def _objective(settings: Settings, dataset: Dataset, loss: Loss, summary: Summar
         fit_intercept=settings.fit_intercept,
         standardization=bool(settings.standardization),
     )
-    extra = tuple(
-        PENALTIES[penalty_options()[option]].of(strength, canonical.scale)
-        for option, strength in settings.penalties.items()
-        if strength > 0
-    )
+    extra = tuple(penalty.of(strength, canonical.scale) for penalty, strength in _extra(settings))
     return Objective(dataset, loss, summary, canonical, settings.fit_intercept, extra)
 
 
-def _solver(kind: type[Solver], settings: Settings, objective: Objective) -> Solver:
-    options: dict[str, Any] = {"max_iter": settings.max_iter, "tol": settings.tol}
-    if kind.name == "gd":
-        options["standardized"] = bool(settings.standardization)
-        if settings.step_size is not None:
-            options["step_size"] = settings.step_size * objective.strengths.step
-    return kind(**options)
+def _extra(settings: Settings) -> list[tuple[type[Penalty], float]]:
+    """The penalties beside L1 and L2, with their strengths > 0."""
+    options = penalty_options()
+    chosen = settings.penalties.items()
+    return [(PENALTIES[options[name]], strength) for name, strength in chosen if strength > 0]
 
 
-def _start(
-    model: Model | None, settings: Settings, objective: Objective, columns: Columns
-) -> Array | None:
-    """theta of the model to start from."""
-    if model is None:
+def _warm_start(path: str | None, columns: Columns) -> tuple[Array, float] | None:
+    """Weights in the columns' order and intercept of the model to start from."""
+    if path is None:
         return None
+    model = load(path)
     if set(model.feature_names) != set(columns.names):
         different = sorted(set(model.feature_names) ^ set(columns.names))
         raise InputError(
-            f"warm_start {settings.warm_start} has other features than the data: {different[0]!r} "
-            "is not in both"
+            f"warm_start {path} has other features than the data: {different[0]!r} is not in both"
         )
     if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept)):
-        raise InputError(f"warm_start {settings.warm_start} has coefficients that are not finite")
+        raise InputError(f"warm_start {path} has coefficients that are not finite")
     position = {name: j for j, name in enumerate(model.feature_names)}
-    w = model.weights[[position[name] for name in columns.names]]
-    return objective.coordinates.theta(w, model.intercept)
+    return model.weights[[position[name] for name in columns.names]], model.intercept
 
 
 def _monitor(entry: Iteration) -> None:

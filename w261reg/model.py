@@ -43,6 +43,9 @@ class Model:
         weights: coefficients on the raw scale, (n,) in the features' order.
         intercept: b, 0 without one.
         classes: [the value that counts as 0, that which counts as 1], or None.
+        label, vector_column: the columns it was trained on; vector_column is None for plain ones.
+        reg_param, elastic_net_param, convention, fit_intercept, standardization, tol: as asked.
+        penalty_params: strengths of further penalties, by their option's name.
         l1, l2: the effective canonical strengths.
         objective: canonical F at the coefficients.
         status: converged, max_iter, diverged or separated; message is the sentence.
@@ -51,6 +54,12 @@ class Model:
         n_iter, n_passes: iterations, and passes over the data with that which packs it.
         solver, why_solver: which solver, and why that one.
         rows, sum_of_weights: rows of positive weight, and S.
+        standard_errors: None: not computed yet.
+        condition_number: of the last linear system, scaled; None where none was solved.
+        standard_deviations: of the features (n,), by the convention's divisor.
+        constant_features: names of those without spread, whose coefficient is 0.
+        library_versions: what made it, by name.
+        seconds: wall time of the fit, with reading and, where it was started, Spark.
         history: one entry an iteration.
         metrics: how well it predicts, by data set: {"train": {...}}.
         config: the effective configuration.

@@ -5,7 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,8 @@ class Solver(ABC):
         smooth_only: cannot handle a penalty with an L1 part.
         quadratic_only: needs a quadratic loss.
         gram: whether the first pass should compute the Gram matrix.
+        ignores_start: a start is of no use to it.
+        takes_step_size: has a step size that a user may fix.
     """
 
     max_iter: int = 100
@@ -93,6 +95,19 @@ class Solver(ABC):
     smooth_only: ClassVar[bool] = False
     quadratic_only: ClassVar[bool] = False
     gram: ClassVar[bool] = True
+    ignores_start: ClassVar[bool] = False
+    takes_step_size: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, max_iter: int, tol: float, step_size: float | None, standardized: bool) -> Self:
+        """The solver for what a user can ask for; one with more settings overrides this.
+
+        Args:
+            max_iter, tol: as above.
+            step_size: in canonical terms; None unless `takes_step_size`.
+            standardized: whether the problem is.
+        """
+        return cls(max_iter, tol)
 
     @abstractmethod
     def init(self, objective: Objective, start: Array | None) -> State:

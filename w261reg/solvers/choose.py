@@ -1,6 +1,5 @@
 """Which solver `auto` takes, and why."""
 
-from w261reg.errors import InputError
 from w261reg.losses import Loss
 
 # a Hessian of this many features is 128 MiB, and its Cholesky factor seconds on one core
@@ -27,9 +26,3 @@ def choose(loss: Loss, n_features: int, kinked: bool, step_size: float | None) -
     if kinked:
         return "proximal", "an L1 part needs exact zeros; second order needs the fewest passes"
     return "newton", "smooth, and second order needs the fewest passes"
-
-
-def check_options(solver: str, step_size: float | None) -> None:
-    """Raise InputError where an option is not for this solver."""
-    if step_size is not None and solver not in ("auto", "gd"):
-        raise InputError(f"step_size is for solver gd, not {solver}: {step_size}")

@@ -1,6 +1,7 @@
 """Gradient descent, as taught."""
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,11 @@ class GradientDescent(Solver):
     name = "gd"
     about = "gradient descent: fixed step with --step-size, else Armijo; subgradient under L1"
     gram = False
+    takes_step_size = True
+
+    @classmethod
+    def of(cls, max_iter: int, tol: float, step_size: float | None, standardized: bool) -> Self:
+        return cls(max_iter, tol, step_size, standardized)
 
     def init(self, objective: Objective, start: Array | None) -> State:
         return State(
