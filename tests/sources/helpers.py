@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from w261reg.blocks import Block, SparseBlock
+from w261reg.blocks import Block
 from w261reg.sources import Columns, Source, open_path
 from w261reg.sources.packing import pack
 
@@ -86,8 +86,6 @@ def matrix_of(leaves: list[tuple[int, Block]]) -> Array:
     """X of packed leaves, dense (m, n)."""
     parts = []
     for _, block in leaves:
-        if isinstance(block, SparseBlock):
-            parts.append(block.x.toarray())
-        else:
-            parts.append(block.dot(np.eye(block.n_features), np.zeros(block.n_features)))
+        one, zero = np.ones(block.n_features), np.zeros(block.n_features)
+        parts.append(block.design(np.ones(block.rows), zero, one))
     return np.vstack(parts)
