@@ -188,3 +188,47 @@ def test_evaluate_with_another_label(
 def test_evaluate_with_an_unknown_class(run: Run, models: Path, data: Path) -> None:
     table().replace({"word": {"no": "maybe"}}).to_csv(data, index=False)
     refused(run("evaluate", models / "word", data, "--label", "word"), "'maybe'")
+
+
+def test_a_folder_of_files_whose_types_differ(
+    run: Run, no_figures: None, models: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    given = table()[["a", "b", "c"]]
+    whole = given.round().astype("int64").assign(note=1)
+    pq.write_table(pa.Table.from_pandas(whole[:30], preserve_index=False), folder / "1.parquet")
+    mixed = whole[30:].assign(a=given["a"][30:], note=0.5)
+    pq.write_table(pa.Table.from_pandas(mixed, preserve_index=False), folder / "2.parquet")
+    out = tmp_path / "mixed.parquet"
+    run("predict", models / "response", folder, "--out", out).ok()
+    got = pq.read_table(out).to_pandas()
+    expected = pd.concat([whole[:30], mixed])
+    np.testing.assert_array_equal(got[["a", "b", "c", "note"]], expected)
+
+
+def test_csv_has_no_place_for_lists(run: Run, models: Path, tmp_path: Path) -> None:
+    frame = table()[["a", "b", "c"]].assign(tags=pd.Series([["x", "y"]] * 80))
+    path = tmp_path / "tags.parquet"
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path)
+    out = tmp_path / "tags.csv"
+    refused(run("predict", models / "response", path, "--out", out), "'tags'", ".parquet")
+    assert not out.exists()
+
+
+def test_weights_of_zero_in_every_row(run: Run, models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "zero.csv"
+    table()[["a", "b", "c", "response"]].assign(w=0.0).to_csv(path, index=False)
+    answer = run("evaluate", models / "response", path, "--label", "response", "--weight", "w")
+    refused(answer, "'w'", "0 in every row")
+
+
+@pytest.mark.parametrize("positive", ["true", "False"])
+def test_boolean_labels(run: Run, no_figures: None, tmp_path: Path, positive: str) -> None:
+    frame = table()[["a", "b", "c"]].assign(kind=table()["word"] == "yes")
+    path = tmp_path / "boolean.parquet"
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path)
+    out = tmp_path / "boolean"
+    run("train", path, "--label", "kind", "--positive", positive, "--loss", "bxe", "--reg-param",
+        "0.1", "--out", out).ok()  # fmt: skip
+    assert model_of(out)["classes"] == ([0, 1] if positive == "true" else [1, 0])

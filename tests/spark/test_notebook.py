@@ -1,5 +1,6 @@
 """As a notebook uses it: Spark DataFrames in and out, and nothing left behind."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -183,3 +184,25 @@ def test_frame_of_nulls_and_of_no_rows(frame: "DataFrame") -> None:
         train(broken, label="a", loss="mse")
     with pytest.raises(InputError, match="no rows"):
         train(frame.select("a", "b").where("a > 1e9"), label="a", loss="mse")
+
+
+def test_a_session_of_another_thread_is_used_and_left_running(
+    spark: "SparkSession", frame: "DataFrame"
+) -> None:
+    """The active session is one of a thread: one must not stop the other's Spark."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def inside() -> str:
+            with session() as found:
+                return str(found.sparkContext.applicationId)
+
+        assert pool.submit(inside).result() == spark.sparkContext.applicationId
+    assert spark.range(3).count() == 3
+
+
+def test_arrays_beside_a_table_are_refused(frame: "DataFrame") -> None:
+    for data in (frame, pandas_frame()):
+        with pytest.raises(InputError, match="weight must be a column's name"):
+            train(data, label="kind", weight=np.ones(90), loss="bxe", positive="spam")
+        with pytest.raises(InputError, match="label must be a column's name"):
+            train(data, label=np.ones(90), loss="bxe")
