@@ -468,3 +468,13 @@ def test_rare_levels_are_never_certified(solver: str) -> None:
         assert model.status != "converged", seed
         seen += model.status == "separated"
     assert seen > 30
+
+
+@pytest.mark.parametrize("solver", ["gd", "lbfgs"])
+def test_a_first_order_solver_that_runs_out_of_iterations_says_separated(solver: str) -> None:
+    x = np.array([[-2.0], [-1.0], [0.0], [0.0], [1.0], [2.0]])
+    y = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+    model = train(x, y, loss="bxe", solver=solver, max_iter=4)
+    assert (model.status, model.n_iter) == ("separated", 4)
+    mixed = train(x, 1 - np.roll(y, 2), loss="bxe", solver=solver, max_iter=1, tol=1e-14)
+    assert mixed.status == "max_iter"

@@ -236,6 +236,8 @@ def minimise(
                     Status.DIVERGED,
                     ("the objective is larger than at the start: the step size is too long"),
                 )
+        if ended and ended[0] is Status.MAX_ITER and separates and now.hessian is None:
+            ended = _separated_after_all(objective, now) or ended
         if ended is not None:
             return _result(objective, state, ended, iteration, history)
         after = solver.step(objective, state)
@@ -281,6 +283,20 @@ def _certify(
             "weights always fit better and there is no optimum; add a penalty",
         ), state
     return None, state
+
+
+def _separated_after_all(objective: Objective, at: Evaluation) -> tuple[Status, str] | None:
+    """Whether data on which a first-order solver ran out of iterations separates.
+
+    Gradients alone creep towards infinity too slowly to show it, so Newton goes on from there; its
+    passes count. Where there is an optimum, this takes the few that prove so.
+    """
+    from w261reg.solvers.second_order import Newton  # itself a solver, built on this module
+
+    if objective.p > MAX_HESSIAN_FEATURES:
+        return None
+    further = minimise(Newton(max_iter=60), objective, at.theta)
+    return (Status.SEPARATED, further.message) if further.status is Status.SEPARATED else None
 
 
 def _result(
