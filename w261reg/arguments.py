@@ -4,7 +4,7 @@ import argparse
 from typing import Any, NoReturn
 
 from w261reg._version import __version__
-from w261reg.config import penalty_options
+from w261reg.config import COLLECT_BYTES, STORAGES, penalty_options
 from w261reg.conventions import CONVENTIONS
 from w261reg.losses import LOSSES
 from w261reg.penalties import PENALTIES
@@ -138,6 +138,13 @@ def _add_run(group: Any) -> None:
     about = "any of these options in TOML, with underscores; the command line wins"
     _option(group, "--config", about, metavar="FILE.toml")
     _option(group, "--master", MASTER, metavar="URL")
+    about = "how packed features are stored: float64 (default), or float32 at half the size"
+    _option(group, "--storage", about, metavar="|".join(STORAGES))
+    about = (
+        f"solve tables of up to so many packed bytes on the driver; default {COLLECT_BYTES}, "
+        "0 is never"
+    )
+    _option(group, "--collect-bytes", about, type=_integer, metavar="B")
     about = "levels of merging in a pass; default: by the number and size of the shares"
     _option(group, "--aggregation-depth", about, type=_integer, metavar="D")
 

@@ -15,6 +15,11 @@ from w261reg.penalties import PENALTIES
 from w261reg.registry import lookup
 from w261reg.solvers import SOLVERS
 
+# types in which packed features may be stored
+STORAGES = ("float64", "float32")
+# packed tables up to this size are collected: a pass over them takes less than a Spark job does
+COLLECT_BYTES = 2**26
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -38,6 +43,9 @@ class Settings:
         tol: the scale-free optimality residual at which to stop.
         warm_start: a model to start from.
         aggregation_depth: levels of merging in a pass; None chooses.
+        storage: type of the packed features: float64, or float32 at half the size; what is computed
+            is float64.
+        collect_bytes: packed size up to which a table is collected, and solved on the driver.
         master: Spark's master; None is spark-submit's, or local[*,4].
         penalties: strengths of further penalties, by their option's name.
     """
@@ -59,6 +67,8 @@ class Settings:
     tol: float = 1e-9
     warm_start: str | None = None
     aggregation_depth: int | None = None
+    storage: str = "float64"
+    collect_bytes: int = COLLECT_BYTES
     master: str | None = None
     penalties: Mapping[str, float] = field(default_factory=dict)
 
@@ -72,6 +82,7 @@ class Settings:
             raise InputError(f"loss is required: one of {', '.join(sorted(LOSSES))}")
         lookup("loss", self.loss, LOSSES)
         convention = lookup("convention", self.convention, CONVENTIONS)
+        lookup("storage", self.storage, dict.fromkeys(STORAGES))
         if self.solver != "auto":
             lookup("solver", self.solver, {**SOLVERS, "auto": None})
         if self.step_size is not None and self.solver not in ("auto", *_stepping()):
@@ -85,6 +96,7 @@ class Settings:
             elastic_net_param=_number("elastic_net_param", self.elastic_net_param, 0.0, 1.0),
             tol=_number("tol", self.tol, 0.0, above=True),
             max_iter=_integer("max_iter", self.max_iter, 0),
+            collect_bytes=_integer("collect_bytes", self.collect_bytes, 0),
             penalties={k: _number(k, v, 0.0) for k, v in self.penalties.items()},
             standardization=convention.standardizes
             if self.standardization is None
@@ -124,7 +136,7 @@ class Settings:
             if key not in known and key not in options:
                 raise InputError(f"{key!r} is not a setting; there are {', '.join(sorted(known))}")
         chosen = {key: value for key, value in values.items() if key in known}
-        for key in ("data", "label", "weight", "loss", "convention", "solver", "master"):
+        for key in ("data", "label", "weight", "loss", "convention", "solver", "storage", "master"):
             if key in chosen and chosen[key] is not None and not isinstance(chosen[key], str):
                 raise InputError(f"{key} must be text, not {chosen[key]!r}")
         for key in ("fit_intercept", "standardization"):

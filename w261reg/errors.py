@@ -10,6 +10,10 @@ class InputError(ValueError):
     exit_code = 2
 
 
+class Unreachable(InputError):
+    """A file system that this process, or the executors, cannot reach; Spark's own reader may."""
+
+
 class ComputeError(RuntimeError):
     """The computation failed for a reason that is not the user's input. Exit code 1."""
 

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from w261reg.aggregators import (
     ClassificationScores,
     RegressionScores,
+    Sample,
     Several,
     Summarise,
     Summary,
@@ -26,8 +27,9 @@ from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
 from w261reg.objective import Objective
 from w261reg.penalties import PENALTIES, Penalty
-from w261reg.solvers import SOLVERS, FitResult, Iteration, minimise
-from w261reg.solvers.choose import choose
+from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Solver, minimise
+from w261reg.solvers.certificates import storage_bound
+from w261reg.solvers.choose import ASSUMED_ROWS, Choice, Size, choose
 from w261reg.sources import Columns
 from w261reg.versions import library_versions
 
@@ -64,27 +66,27 @@ def fit(
     n = dataset.n_features
     kinked = settings.reg_param > 0 and settings.elastic_net_param > 0
     kinked = kinked or any(penalty.kinked for penalty, _ in _extra(settings))
+    size = _size(dataset)
     if settings.solver == "auto":
-        name, why = choose(loss, n, kinked, settings.step_size)
+        choice = choose(loss, size, kinked, settings.step_size)
     else:
-        name, why = settings.solver, "the user's choice"
-    kind = SOLVERS[name]
+        choice = Choice(settings.solver, "the user's choice", {})
+    kind = SOLVERS[choice.solver]
     kind.check(loss, kinked)
     warm = _warm_start(settings.warm_start, columns)
-    gram = kind.gram and (warm is None or kind.ignores_start)
-    summary = dataset.aggregate(Summarise(n, gram))
+    summary, sample = _first_pass(dataset, kind, warm is None or kind.ignores_start, size.every)
     classes = check_summary(summary, columns, loss)
     log.info(
         f"read {summary.rows:,} rows x {n:,} features, {dataset.parallelism}, "
         f"{time.perf_counter() - began:.2f} s"
     )
-    objective = _objective(settings, dataset, loss, summary)
+    objective = _objective(settings, dataset, loss, summary, sample, size.every)
     constant = np.setdiff1d(np.arange(n), objective.coordinates.active)
     if len(constant):
         names = [columns.names[j] for j in constant[:5]]
         more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
         log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
-    log.info("solver %s: %s", name, why)
+    log.info("solver %s: %s", choice.solver, choice.why)
     if warm is not None and kind.ignores_start:
         log.info("warm start: of no use to a solver that needs one pass")
     step_size = settings.step_size
@@ -93,14 +95,41 @@ def fit(
     solver = kind.of(settings.max_iter, settings.tol, step_size, bool(settings.standardization))
     start = None if warm is None else objective.coordinates.theta(*warm)
     result = minimise(solver, objective, start, _monitor, began)
-    model = _model(settings, objective, columns, result, name, why, classes, spark)
+    model = _model(settings, objective, columns, result, choice, classes, spark)
     model = replace(model, metrics={"train": _train_metrics(objective, result, model)})
     seconds = time.perf_counter() - began
     log.info("%s: %s", model.status, model.message)
     return Fit(replace(model, seconds=seconds), objective, columns)
 
 
-def _objective(settings: Settings, dataset: Dataset, loss: Loss, summary: Summary) -> Objective:
+def _size(dataset: Dataset) -> Size:
+    rows = ASSUMED_ROWS if dataset.rows is None else dataset.rows
+    return Size(rows, dataset.n_features, dataset.entries, dataset.cores, dataset.overhead)
+
+
+def _first_pass(
+    dataset: Dataset, kind: type[Solver], at_null: bool, every: int
+) -> tuple[Summary, Summary | None]:
+    """The moments, and where the solver starts from the null model what else it wants there."""
+    n = dataset.n_features
+    wanted = kind.first_pass if at_null else FirstPass.MOMENTS
+    whole = Summarise(n, gram=wanted is FirstPass.GRAM)
+    if wanted is not FirstPass.SAMPLE:
+        return dataset.aggregate(whole, keep=not kind.one_pass), None
+    both = Several(whole, Sample(Summarise(n, gram=True), every))
+    both.name = f"{whole.name}, {wanted.value}"
+    summary, sample = dataset.aggregate(both)
+    return summary, sample
+
+
+def _objective(
+    settings: Settings,
+    dataset: Dataset,
+    loss: Loss,
+    summary: Summary,
+    sample: Summary | None,
+    every: int,
+) -> Objective:
     canonical = strengths(
         settings.convention,
         reg_param=settings.reg_param,
@@ -111,7 +140,9 @@ def _objective(settings: Settings, dataset: Dataset, loss: Loss, summary: Summar
         standardization=bool(settings.standardization),
     )
     extra = tuple(penalty.of(strength, canonical.scale) for penalty, strength in _extra(settings))
-    return Objective(dataset, loss, summary, canonical, settings.fit_intercept, extra)
+    return Objective(
+        dataset, loss, summary, canonical, settings.fit_intercept, extra, sample, every
+    )
 
 
 def _extra(settings: Settings) -> list[tuple[type[Penalty], float]]:
@@ -151,8 +182,7 @@ def _model(
     objective: Objective,
     columns: Columns,
     result: FitResult,
-    solver: str,
-    why: str,
+    choice: Choice,
     classes: list[Any] | None,
     spark: str | None,
 ) -> Model:
@@ -184,13 +214,16 @@ def _model(
         condition_number=result.condition_number,
         n_iter=result.n_iter,
         n_passes=result.history[-1].passes,
-        solver=solver,
-        why_solver=why,
+        solver=choice.solver,
+        why_solver=choice.why,
+        solver_estimates={name: asdict(own) for name, own in choice.estimates.items()},
         rows=objective.summary.rows,
         sum_of_weights=objective.summary.weight,
         standard_deviations=tuple(map(float, objective.strengths.sd)),
         constant_features=tuple(names[j] for j in constant),
         library_versions=library_versions(spark),
+        storage=settings.storage,
+        storage_bound=storage_bound(objective, result.evaluation),
         history=result.history,
         config=settings.to_dict(),
     )

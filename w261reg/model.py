@@ -53,12 +53,16 @@ class Model:
         suboptimality_bound: objective - optimum is proven to be at most this; None without proof.
         n_iter, n_passes: iterations, and passes over the data with that which packs it.
         solver, why_solver: which solver, and why that one.
+        solver_estimates: passes and seconds that each candidate of `auto` was expected to take.
         rows, sum_of_weights: rows of positive weight, and S.
         standard_errors: None: not computed yet.
         condition_number: of the last linear system, scaled; None where none was solved.
         standard_deviations: of the features (n,), by the convention's divisor.
         constant_features: names of those without spread, whose coefficient is 0.
         library_versions: what made it, by name.
+        storage: type of the packed features, float64 or float32.
+        storage_bound: rounding to float32 moved the objective at these coefficients by at most so
+            much; None where nothing was rounded.
         seconds: wall time of the fit, with reading and, where it was started, Spark.
         history: one entry an iteration.
         metrics: how well it predicts, by data set: {"train": {...}}.
@@ -97,6 +101,9 @@ class Model:
     standard_deviations: tuple[float, ...]
     constant_features: tuple[str, ...]
     library_versions: dict[str, str]
+    solver_estimates: dict[str, dict[str, float]] = field(default_factory=dict)
+    storage: str = "float64"
+    storage_bound: float | None = None
     seconds: float = 0.0
     history: tuple[Iteration, ...] = ()
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -318,6 +325,9 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     values = dict(document)
     values["weights"] = values.pop("coefficients", None)
     wanted = [entry.name for entry in fields(Model) if entry.name not in _BESIDE]
+    for added in ("solver_estimates", "storage", "storage_bound"):  # after the first release
+        values.setdefault(added, {} if added == "solver_estimates" else None)
+    values["storage"] = values["storage"] or "float64"
     missing = [name for name in wanted if name not in values]
     if missing or values["weights"] is None:
         name = "coefficients" if missing == ["weights"] or not missing else missing[0]

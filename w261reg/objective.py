@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.aggregators import Evaluate, Summary, Sums
+from w261reg.aggregators import Aggregator, Evaluate, Sample, Several, Summary, Sums
+from w261reg.blocks import symmetric
 from w261reg.conventions import Strengths
 from w261reg.datasets import Dataset
 from w261reg.losses import Loss
@@ -31,6 +32,8 @@ class Evaluation:
         hessian: of F away from kinks (p, p); None where only the gradient was asked for.
         margin: smallest margin of any row; infinite for losses without one.
         rounding: how far rounding may have moved the objective, beyond its own last digits.
+        sampled: an estimate of `hessian` from a sample of the rows, where it was asked for.
+        beside: F at other points that rode along (k,).
     """
 
     theta: Array
@@ -42,6 +45,8 @@ class Evaluation:
     hessian: Array | None = None
     margin: float = np.inf
     rounding: float = 0.0
+    sampled: Array | None = None
+    beside: Array | None = None
 
     @property
     def finite(self) -> bool:
@@ -59,6 +64,8 @@ class Objective:
         strengths: l1, l2 and the scale of both.
         fit_intercept: whether there is an intercept, which is never penalised.
         extra: penalties beside L1 and L2.
+        sample: what the first pass found in a sample of the rows, with their Gram matrix.
+        every: the sample is one row in so many.
 
     Attributes:
         coordinates: between theta and (w, b).
@@ -74,10 +81,13 @@ class Objective:
         strengths: Strengths,
         fit_intercept: bool,
         extra: tuple[Penalty, ...] = (),
+        sample: Summary | None = None,
+        every: int = 1,
     ) -> None:
         self.dataset, self.loss, self.summary, self.strengths = dataset, loss, summary, strengths
         self.fit_intercept = fit_intercept
         self.extra = extra
+        self.sample, self.every = sample, every
         self.penalty = PenaltySum((*standard_penalty(strengths), *extra))
         self.coordinates = Coordinates.of(summary, fit_intercept)
         self.rho = self._null_rms()
@@ -159,12 +169,37 @@ class Objective:
 
     def _second_moments(self) -> Array:
         """E[x x'] of the rows (x, 1) in theta's coordinates, (p, p)."""
-        moments = self.scaled_moments()[0]
+        return self._with_intercept(self.scaled_moments()[0])
+
+    def _with_intercept(self, moments: Array) -> Array:
+        """Second moments with the row and column of the constant feature 1, about the means."""
         n = len(moments)
         total = np.zeros((self.p, self.p))
         total[:n, :n] = moments
         if self.fit_intercept:
             total[n, n] = 1.0
+        return total
+
+    def sampled_null_hessian(self) -> Array | None:
+        """F's Hessian at the null model, estimated from the first pass's sample: (p, p)."""
+        if self.sample is None or not self.loss.canonical:
+            return None
+        moments = self._scaled(self.sample)[0]
+        hessian = self.null_curvature() * self._with_intercept(moments)
+        return self.well_posed(hessian) + self.penalty_hessian(np.zeros(self.dataset.n_features))
+
+    def well_posed(self, sampled: Array) -> Array:
+        """A sampled Hessian of the loss with a part of its diagonal added: (p, p).
+
+        With m rows for p coordinates its small eigenvalues are too small by a share of about
+        sqrt(p/m); and a feature may have no spread in the sample, which it has in the data.
+        """
+        share = min(1.0, self.p * self.every / max(1, self.summary.rows))
+        sd = np.ones(self.p)
+        active = self.coordinates.active
+        sd[: len(active)] = self.summary.sd()[active] * self.coordinates.unit
+        level = float(np.mean(np.diagonal(sampled) / sd**2)) if self.p else 0.0
+        total: Array = sampled + np.diag(share * level * sd**2)
         return total
 
     def null_curvature(self) -> float:
@@ -174,10 +209,13 @@ class Objective:
     def scaled_moments(self) -> tuple[Array, Array]:
         """(1/S) X'SX and (1/S) X'Sy of the active features in theta's units, centred with an
         intercept: (n_active, n_active) and (n_active,). Needs the Gram matrix."""
+        return self._scaled(self.summary)
+
+    def _scaled(self, summary: Summary) -> tuple[Array, Array]:
         exponent = np.zeros(self.dataset.n_features + 1, dtype=np.int64)
         active = self.coordinates.active
         exponent[active] = self.coordinates.exponent
-        both = self.summary.second_moments(exponent, centred=self.fit_intercept)
+        both = summary.second_moments(exponent, centred=self.fit_intercept)
         return both[np.ix_(active, active)], both[active, -1]
 
     def _null_loss(self, z0: float) -> tuple[float, float]:
@@ -190,45 +228,85 @@ class Objective:
 
     # --- evaluations, one pass each -------------------------------------------------------------
 
-    def evaluate(self, theta: Array, order: int, label: str = "") -> Evaluation:
-        """F, gradient and, for order 2, Hessian at theta (p,): one pass."""
-        scale = self.coordinates.full_unit() if order == 2 else None
-        sums = self._pass(theta[:, None], order, label, scale)
+    def evaluate(
+        self,
+        theta: Array,
+        order: int,
+        label: str = "",
+        beside: Array | None = None,
+        sampled: bool = False,
+    ) -> Evaluation:
+        """F, gradient and, for order 2, Hessian at theta (p,): one pass.
+
+        Args:
+            theta: where.
+            order: 1 or 2.
+            label: of the pass.
+            beside: further points (p, k) at which F is wanted, in the same pass.
+            sampled: whether an estimate of the Hessian from a sample of the rows is wanted.
+        """
+        parts: list[Aggregator[Sums]] = [self._evaluate(theta[:, None], order)]
+        if beside is not None:
+            parts.append(self._evaluate(beside, 0))
+        if sampled:
+            parts.append(Sample(self._evaluate(theta[:, None], 2), self.every))
+        whole = Several(*parts)
+        whole.name = f"{label}: {whole.name}" if label else whole.name
+        sums, *others = self.dataset.aggregate(whole)
         weight = self.summary.weight
         active, n = self.coordinates.active, len(self.coordinates.active)
         gradient = np.empty(self.p)
         gradient[:n] = self.coordinates.unit * (sums.gradient[active, 0] / weight)
-        hessian = None
-        if order == 2:
-            hessian = np.empty((self.p, self.p))
-            hessian[:n, :n] = sums.hessian[np.ix_(active, active)] / weight
         if self.fit_intercept:
             gradient[n] = sums.intercept[0] / weight
-            if hessian is not None:
-                hessian[n, :n] = hessian[:n, n] = sums.mixed[active] / weight
-                hessian[n, n] = sums.curvature / weight
-        return self._evaluation(
+        hessian = self._hessian(sums, weight) if order == 2 else None
+        at = self._evaluation(
             theta, float(sums.value[0]) / weight, gradient, hessian, float(sums.margin[0])
         )
+        if sampled:
+            own = others.pop()
+            estimate = self.well_posed(self._hessian(own, own.weight))
+            estimate += self.penalty_hessian(self.coordinates.weights(theta))
+            at = replace(at, sampled=estimate)
+        if beside is not None:
+            at = replace(at, beside=self._values(others.pop(), beside))
+        return at
+
+    def _hessian(self, sums: Sums, weight: float) -> Array:
+        """Of the mean loss, in theta (p, p)."""
+        active, n = self.coordinates.active, len(self.coordinates.active)
+        hessian = np.empty((self.p, self.p))
+        hessian[:n, :n] = symmetric(sums.hessian)[np.ix_(active, active)] / weight
+        if self.fit_intercept:
+            hessian[n, :n] = hessian[:n, n] = sums.mixed[active] / weight
+            hessian[n, n] = sums.curvature / weight
+        return hessian
 
     def values(self, thetas: Array, label: str = "") -> Array:
         """F at each column of thetas (p, k): (k,), one pass."""
-        sums = self._pass(thetas, 0, label)
+        return self._values(self._pass(thetas, 0, label), thetas)
+
+    def _values(self, sums: Sums, thetas: Array) -> Array:
         w = self.coordinates.weights(thetas)
-        penalties = np.array([self.penalty.value(column) for column in w.T])
-        return sums.value / self.summary.weight + penalties
+        with np.errstate(over="ignore", invalid="ignore"):
+            penalties = np.array([self.penalty.value(column) for column in w.T])
+            return sums.value / self.summary.weight + penalties
 
     def margins(self, thetas: Array, label: str = "") -> Array:
         """The smallest margin of any row at each column of thetas (p, k): (k,), one pass."""
         return self._pass(thetas, 0, label).margin
 
-    def _pass(self, thetas: Array, order: int, label: str, scale: Array | None = None) -> Sums:
-        w = self.coordinates.weights(thetas)
-        b = self.coordinates.centred_intercept(thetas)
-        evaluate = Evaluate(self.loss, w, b, self.coordinates.centre, order, scale)
+    def _pass(self, thetas: Array, order: int, label: str) -> Sums:
+        evaluate = self._evaluate(thetas, order)
         if label:
             evaluate.name = f"{label}: {evaluate.name}"
         return self.dataset.aggregate(evaluate)
+
+    def _evaluate(self, thetas: Array, order: int) -> Evaluate:
+        w = self.coordinates.weights(thetas)
+        b = self.coordinates.centred_intercept(thetas)
+        scale = self.coordinates.full_unit() if order == 2 else None
+        return Evaluate(self.loss, w, b, self.coordinates.centre, order, scale)
 
     def _evaluation(
         self,

@@ -1,6 +1,8 @@
 """From what a user gives as data to a dataset."""
 
+import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +15,7 @@ from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
-from w261reg.errors import InputError
+from w261reg.errors import InputError, Unreachable
 from w261reg.losses import get_loss
 from w261reg.session import session
 from w261reg.sources import Columns, Source, array_source, open_path, source_of
@@ -21,7 +23,10 @@ from w261reg.sources.columns import is_vector
 from w261reg.sources.frame import frame_schema, is_spark_frame, vector_names
 from w261reg.sources.libsvm import LibsvmSource
 from w261reg.sources.packing import frame_dataset, local_dataset, spark_dataset
+from w261reg.sources.paths import find, reachable
 from w261reg.sources.select import select
+
+log = logging.getLogger("w261reg")
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -49,23 +54,72 @@ def open_training(data: Any, label: Any, weight: Any, settings: Settings) -> Ite
 
 @contextmanager
 def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[Opened]:
-    depth = settings.aggregation_depth
     if is_spark_frame(data):
         _check_names(label, weight)
-        columns = _frame_columns(data, settings)
-        yield Opened(frame_dataset(data, columns, depth), columns, data.sparkSession.version)
+        yield _of_frame(data, settings)
         return
-    source, label, weight = _source(data, label, weight)
+    try:
+        source, label, weight = _source(data, label, weight)
+    except Unreachable as error:
+        if not _is_parquet(settings.data):
+            raise
+        with session(settings.master) as spark:
+            yield _of_frame(_by_spark(spark, settings.data, str(error)), settings)
+        return
     columns = _chosen(source, replace(settings, label=label, weight=weight))
     if not settings.data:
         columns = _named(source, columns)
-        dataset: Dataset = local_dataset(source, columns)
+        dataset: Dataset = local_dataset(source, columns, settings.storage)
         yield Opened(_counted(dataset, source), columns, None)
         return
     with session(settings.master) as spark:
+        if why := _out_of_reach(spark.sparkContext, settings.data):
+            yield _of_frame(_by_spark(spark, settings.data, why), settings)
+            return
         columns = _named(source, columns, _mapper(spark.sparkContext))
-        dataset = spark_dataset(spark.sparkContext, source, columns, None, depth)
+        dataset = spark_dataset(spark.sparkContext, source, columns, None, **_options(settings))
         yield Opened(_counted(dataset, source), columns, spark.version)
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "storage": settings.storage,
+        "aggregation_depth": settings.aggregation_depth,
+        "collect_bytes": settings.collect_bytes,
+    }
+
+
+def _of_frame(frame: "DataFrame", settings: Settings) -> Opened:
+    columns = _frame_columns(frame, settings)
+    dataset = frame_dataset(frame, columns, **_options(settings))
+    return Opened(dataset, columns, frame.sparkSession.version)
+
+
+def _is_parquet(path: str) -> bool:
+    """Whether a path that cannot be looked at may be Parquet."""
+    return not re.search(r"\.(csv|libsvm|svm|svmlight)(\.\w+)?$", path)
+
+
+def _out_of_reach(context: "SparkContext", path: str) -> str:
+    """Why the executors cannot open a table that the driver can; "" where they can.
+
+    Local paths are not tried: where the executors do not have them, Spark's reader has not either.
+    """
+    scheme = path.partition("://")[0] if "://" in path else "file"
+    if scheme == "file" or (context.master or "").startswith("local") or not _is_parquet(path):
+        return ""
+    files, tasks = find(path), context.defaultParallelism
+    with described(context, "reach the data"), spark_failures("reaching the data"):
+        found = context.parallelize(range(tasks), tasks).map(lambda _: reachable(files)).collect()
+    why = next((answer for answer in found if answer), "")
+    return f"the executors cannot open {path}: {why}" if why else ""
+
+
+def _by_spark(spark: "SparkSession", path: str, why: str) -> "DataFrame":
+    """A Parquet table on a file system that pyarrow cannot reach, by Spark's own reader."""
+    log.info("%s; reading it with Spark", why)
+    with spark_failures(f"reading {path}"):
+        return spark.read.parquet(path)
 
 
 def _counted(dataset: Dataset, source: Source) -> Dataset:

@@ -20,10 +20,12 @@ class Sums:
         value: sum s l, (k,).
         gradient: sum s l' (x - centre), (n, k); empty below order 1.
         intercept: sum s l', (k,); empty below order 1.
-        hessian: D sum s l'' (x - centre)(x - centre)' D, (n, n); empty below order 2.
+        hessian: D sum s l'' (x - centre)(x - centre)' D, (n, n), the upper triangle of a matrix in
+            Fortran's order; empty below order 2.
         mixed: D sum s l'' (x - centre), (n,); empty below order 2.
         curvature: sum s l'', order 2 only.
         margin: the smallest margin of any row, (k,); infinite without rows.
+        weight: S of these rows.
     """
 
     value: Array
@@ -33,6 +35,7 @@ class Sums:
     mixed: Array
     curvature: float
     margin: Array
+    weight: float = 0.0
 
 
 class Evaluate(Aggregator[Sums]):
@@ -59,7 +62,7 @@ class Evaluate(Aggregator[Sums]):
             value=np.zeros(k),
             gradient=np.zeros((n, k) if self.order >= 1 else (0, 0)),
             intercept=np.zeros(k if self.order >= 1 else 0),
-            hessian=np.zeros((n, n) if self.order >= 2 else (0, 0)),
+            hessian=np.zeros((n, n) if self.order >= 2 else (0, 0), order="F"),
             mixed=np.zeros(n if self.order >= 2 else 0),
             curvature=0.0,
             margin=np.full(k, np.inf),
@@ -68,27 +71,33 @@ class Evaluate(Aggregator[Sums]):
     def add(self, state: Sums, block: Block) -> Sums:
         if block.rows == 0:
             return state
-        z = block.dot(self.w, self.centre) + self.b
-        s = block.weight
         # a diverging model overflows: its sums are then infinite, which the solver reports
         with np.errstate(over="ignore", invalid="ignore"):
-            if self.order == 0:
-                state.value += s @ self.loss.value(block.y, z)
-            elif self.order == 1:
-                state.value += s @ self.loss.value(block.y, z)
-                self._add_gradient(state, block, self.loss.derivative(block.y, z))
-            else:
-                value, derivative, curvature = self.loss.all(block.y, z)
-                state.value += s @ value
-                self._add_gradient(state, block, derivative)
-                h = s * curvature[:, 0]
-                state.hessian += block.gram(h, self.centre, self.scale)
-                state.mixed += block.t_dot(h[:, None], self.centre)[:, 0] * self.scale
-                state.curvature += float(h.sum())
-            if self.loss.may_separate:
-                lowest = self.loss.margin(block.y, z).min(axis=0)
-                state.margin = np.minimum(state.margin, lowest)
+            for piece in block.pieces():
+                self._add(state, piece)
         return state
+
+    def _add(self, state: Sums, block: Block) -> None:
+        z = block.dot(self.w, self.centre) + self.b
+        s = block.weight
+        state.weight += float(s.sum())
+        if self.order == 0:
+            state.value += s @ self.loss.value(block.y, z)
+        elif self.order == 1:
+            value, derivative = self.loss.first(block.y, z)
+            state.value += s @ value
+            self._add_gradient(state, block, derivative)
+        else:
+            value, derivative, curvature = self.loss.all(block.y, z)
+            state.value += s @ value
+            self._add_gradient(state, block, derivative)
+            h = s * curvature[:, 0]
+            block.add_gram(state.hessian, h, self.centre, self.scale)
+            state.mixed += block.t_dot(h[:, None], self.centre)[:, 0] * self.scale
+            state.curvature += float(h.sum())
+        if self.loss.may_separate:
+            lowest = self.loss.margin(block.y, z).min(axis=0)
+            state.margin = np.minimum(state.margin, lowest)
 
     def _add_gradient(self, state: Sums, block: Block, derivative: Array) -> None:
         r = block.weight[:, None] * derivative
@@ -103,6 +112,7 @@ class Evaluate(Aggregator[Sums]):
         left.mixed += right.mixed
         left.curvature += right.curvature
         left.margin = np.minimum(left.margin, right.margin)
+        left.weight += right.weight
         return left
 
     def nbytes(self) -> int:

@@ -50,9 +50,10 @@ class Ranks:
 
 
 def _group(keys: NDArray[np.uint64], counts: Array) -> tuple[NDArray[np.uint64], Array]:
-    unique, inverse = np.unique(keys, return_inverse=True)
-    columns = [np.bincount(inverse, weights=counts[:, c], minlength=len(unique)) for c in (0, 1)]
-    return unique, np.stack(columns, axis=1)
+    order = np.argsort(keys, kind="stable")  # finds the sorted runs of a merge
+    keys = keys[order]
+    first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else order
+    return keys[first], np.add.reduceat(counts[order], first, axis=0) if len(keys) else counts
 
 
 def ordered_key(z: Array) -> NDArray[np.uint64]:

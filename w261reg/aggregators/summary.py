@@ -4,14 +4,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import blas
 
 from w261reg.aggregators.base import Aggregator
-from w261reg.blocks import Block, Census
+from w261reg.blocks import Block, Census, symmetric
 from w261reg.blocks.dense import origin_of
 
 Array = NDArray[np.float64]
 # the exponent of a column without spread: below every other, so that any other wins a merge
 NO_SPREAD = -1100
+# exponents are multiples of this, so that nearly every column has 0 and merging costs no rescaling
+EXPONENT_STEP = 256
+LEAST_EXPONENT = -3 * EXPONENT_STEP
 
 
 @dataclass
@@ -29,9 +33,10 @@ class Summary:
         weight_squares: the sum of squared weights.
         reference, offset: (p,) each.
         exponent: (p,) integers.
-        moments: 2^-(e_i + e_j) sum s (x_i - mean_i)(x_j - mean_j); the Gram matrix (p, p), or
-            without it (2, p): the squares' row and the products with the label.
-        gram: which of the two `moments` is.
+        squares: 2^-2e_j sum s (x_j - mean_j)^2, (p,).
+        products: the same of each feature with the label, (n,).
+        moments: of each feature with each, (n, n), the upper triangle of a matrix in Fortran's
+            order: the Gram matrix. None where it was not asked for.
         low, high: (p,) smallest and largest values.
     """
 
@@ -42,10 +47,16 @@ class Summary:
     reference: Array = field(default_factory=lambda: np.zeros(0))
     offset: Array = field(default_factory=lambda: np.zeros(0))
     exponent: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    moments: Array = field(default_factory=lambda: np.zeros((0, 0)))
-    gram: bool = False
+    squares: Array = field(default_factory=lambda: np.zeros(0))
+    products: Array = field(default_factory=lambda: np.zeros(0))
+    moments: Array | None = None
     low: Array = field(default_factory=lambda: np.zeros(0))
     high: Array = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def gram(self) -> bool:
+        """Whether the Gram matrix is there."""
+        return self.moments is not None
 
     @property
     def mean(self) -> Array:
@@ -60,18 +71,24 @@ class Summary:
     def sd(self, divisor: float | None = None) -> Array:
         """sqrt(sum s (x - mean)^2 / divisor) of features and label (p,); divisor None is S."""
         divisor = self.weight if divisor is None else divisor
-        diagonal = np.diagonal(self.moments) if self.gram else self.moments[0]
         if divisor <= 0:
-            return np.zeros_like(diagonal)
-        return np.ldexp(np.sqrt(diagonal / divisor), self.exponent)
+            return np.zeros_like(self.squares)
+        return np.ldexp(np.sqrt(self.squares / divisor), self.exponent)
 
     def second_moments(self, scale_exponent: NDArray[np.int64], centred: bool) -> Array:
         """(1/S) D X'SX D with D = diag(2^-scale_exponent), of features and label: (p, p).
 
         About the means if `centred`, else about 0. Needs the Gram matrix.
         """
+        assert self.moments is not None
+        p = len(self.squares)
+        total = np.empty((p, p))
+        total[:-1, :-1] = symmetric(self.moments)
+        total[-1, :-1] = total[:-1, -1] = self.products
+        total[-1, -1] = self.squares[-1]
+        total /= self.weight
         shift = self.exponent - scale_exponent
-        total = np.ldexp(self.moments / self.weight, np.add.outer(shift, shift))
+        total = np.ldexp(total, np.add.outer(shift, shift))
         if not centred:
             mean = np.ldexp(self.reference + self.offset, -scale_exponent)
             total += np.multiply.outer(mean, mean)
@@ -79,9 +96,8 @@ class Summary:
 
     def label_covariance(self, scale_exponent: NDArray[np.int64]) -> Array:
         """(1/S) sum s (x - mean)(y - mean) 2^-scale_exponent of the features: (n,)."""
-        row = self.moments[-1, :-1]
         shift = self.exponent[:-1] + self.exponent[-1] - scale_exponent[:-1]
-        return np.ldexp(row / self.weight, shift)
+        return np.ldexp(self.products / self.weight, shift)
 
 
 class Summarise(Aggregator[Summary]):
@@ -104,20 +120,19 @@ class Summarise(Aggregator[Summary]):
         return self.merge(state, self._of(block))
 
     def nbytes(self) -> int:
-        p = self.n + 1
-        return 8 * p * (p if self.gram else 2) + 40 * p + 4096
+        return 8 * self.n**2 * self.gram + 80 * (self.n + 1) + 4096
 
     def _of(self, block: Block) -> Summary:
         if block.rows == 0 or block.census.defects:  # defects end the run: no need of moments
             return Summary(census=block.census)
         s = block.weight
         weight = float(s.sum())
-        y_ref = origin_of(block.y[:, None])
-        y = block.y - y_ref
-        reference = np.append(block.reference(), y_ref)
         low, high = block.range()
         low = np.append(low, block.y.min())
         high = np.append(high, block.y.max())
+        y_ref = origin_of(low[-1], high[-1])
+        y = block.y - y_ref
+        reference = np.append(block.reference(), y_ref)
 
         unit = s / weight  # weights first: x / weight may leave the range of doubles
         offset = np.append(block.t_dot(unit[:, None], reference[:-1])[:, 0], unit @ y)
@@ -125,23 +140,17 @@ class Summarise(Aggregator[Summary]):
         offset = np.where(constant, low - reference, offset)
         mean = reference + offset
         exponent = _exponent(np.maximum(high - mean, mean - low))
+        scale = np.where(constant, 0.0, np.ldexp(1.0, -np.where(constant, 0, exponent)))
         exponent[constant] = NO_SPREAD
-        scale = np.where(constant, 0.0, np.ldexp(1.0, -np.maximum(exponent, -1000)))
-        exponent = np.where(constant, NO_SPREAD, np.maximum(exponent, -1000))
 
         scaled_y = (y - offset[-1]) * scale[-1]
-        xy = block.t_dot((s * scaled_y)[:, None], mean[:-1])[:, 0] * scale[:-1]
-        yy = float(s @ scaled_y**2)
+        moments = None
         if self.gram:
-            moments = np.empty((self.n + 1, self.n + 1))
-            moments[:-1, :-1] = block.gram(s, mean[:-1], scale[:-1])
-            moments[-1, :-1] = moments[:-1, -1] = xy
-            moments[-1, -1] = yy
+            moments = np.zeros((self.n, self.n), order="F")
+            block.add_gram(moments, s, mean[:-1], scale[:-1])
+            squares = np.diagonal(moments).copy()
         else:
-            moments = np.empty((2, self.n + 1))
-            moments[0, :-1] = block.squares(s, mean[:-1], scale[:-1])
-            moments[1, :-1] = xy
-            moments[:, -1] = yy
+            squares = block.squares(s, mean[:-1], scale[:-1])
         return Summary(
             census=block.census,
             rows=block.rows,
@@ -150,8 +159,9 @@ class Summarise(Aggregator[Summary]):
             reference=reference,
             offset=offset,
             exponent=exponent,
+            squares=np.append(squares, s @ scaled_y**2),
+            products=block.t_dot((s * scaled_y)[:, None], mean[:-1])[:, 0] * scale[:-1],
             moments=moments,
-            gram=self.gram,
             low=low,
             high=high,
         )
@@ -167,9 +177,14 @@ class Summarise(Aggregator[Summary]):
         exponent = np.maximum(np.maximum(left.exponent, right.exponent), _exponent(delta))
         step = np.ldexp(delta, -exponent)
         cross = left.weight * (right.weight / weight)
-        f, g = np.ldexp(1.0, left.exponent - exponent), np.ldexp(1.0, right.exponent - exponent)
-        moments = left.moments * self._products(f) + right.moments * self._products(g)
-        moments += cross * self._products(step)
+        f, g = _factor(left.exponent, exponent), _factor(right.exponent, exponent)
+        moments = left.moments
+        if moments is not None and right.moments is not None:
+            if (f != 1).any():
+                moments *= np.multiply.outer(f[:-1], f[:-1])
+            own = right.moments
+            moments += own if (g == 1).all() else own * np.multiply.outer(g[:-1], g[:-1])
+            blas.dsyr(cross, step[:-1], a=moments, overwrite_a=1)
         return Summary(
             census=census,
             rows=left.rows + right.rows,
@@ -178,18 +193,22 @@ class Summarise(Aggregator[Summary]):
             reference=left.reference,
             offset=left.offset + delta * (right.weight / weight),
             exponent=exponent,
+            squares=left.squares * f**2 + right.squares * g**2 + cross * step**2,
+            products=left.products * f[:-1] * f[-1]
+            + right.products * g[:-1] * g[-1]
+            + cross * step[:-1] * step[-1],
             moments=moments,
-            gram=self.gram,
             low=np.minimum(left.low, right.low),
             high=np.maximum(left.high, right.high),
         )
 
-    def _products(self, v: Array) -> Array:
-        """v_i v_j in the shape of the moments."""
-        return np.multiply.outer(v, v) if self.gram else np.stack([v * v, v * v[-1]])
-
 
 def _exponent(x: Array) -> NDArray[np.int64]:
-    """The e of |x| = f 2^e with f in [0.5, 1); NO_SPREAD for 0."""
-    exponent = np.frexp(x)[1].astype(np.int64)
-    return np.where(x == 0.0, NO_SPREAD, exponent)
+    """An e near that of |x| = f 2^e; NO_SPREAD for 0."""
+    exponent = EXPONENT_STEP * np.rint(np.frexp(x)[1] / EXPONENT_STEP).astype(np.int64)
+    return np.where(x == 0.0, NO_SPREAD, np.maximum(exponent, LEAST_EXPONENT))
+
+
+def _factor(own: NDArray[np.int64], common: NDArray[np.int64]) -> Array:
+    """What brings moments from one exponent to another; those without spread are 0 anyway."""
+    return np.where(own == NO_SPREAD, 1.0, np.ldexp(1.0, own - common))

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ class Block(ABC):
     All linear algebra that differs between dense and sparse storage is here and in the two
     subclasses, nowhere else. Features are always taken relative to a `centre` (n,) that the caller
     chooses (zeros for the raw values): sums of centred values keep the digits that centring a sum
-    afterwards would lose.
+    afterwards would lose. Features may be stored as float32; what is computed is float64.
     """
 
     y: Array
@@ -49,12 +50,20 @@ class Block(ABC):
         """(X - centre)' R for R (b, k): shape (n, k)."""
 
     @abstractmethod
-    def gram(self, h: Array, centre: Array, scale: Array) -> Array:
-        """D (X - centre)' diag(h) (X - centre) D with D = diag(scale), for h (b,) >= 0: (n, n)."""
+    def add_gram(self, total: Array, h: Array, centre: Array, scale: Array) -> None:
+        """Add D (X - centre)' diag(h) (X - centre) D to the upper triangle of `total`.
+
+        Args:
+            total: (n, n) in Fortran's order, changed in place; what is below its diagonal has no
+                meaning (see `symmetric`).
+            h: (b,) >= 0.
+            centre: (n,).
+            scale: D's diagonal (n,).
+        """
 
     @abstractmethod
     def squares(self, h: Array, centre: Array, scale: Array) -> Array:
-        """The diagonal (n,) of `gram`, without the rest."""
+        """The diagonal (n,) of the matrix of `add_gram`, without the rest."""
 
     @abstractmethod
     def design(self, h: Array, centre: Array, scale: Array) -> Array:
@@ -66,4 +75,27 @@ class Block(ABC):
 
     @abstractmethod
     def pieces(self) -> Iterator["Block"]:
-        """The block as runs of rows that fit a core's cache, in order; the first has the census."""
+        """The block as runs of rows that fit a core's cache, in order; the first has the census.
+
+        A piece is good until the next one is asked for: they may share a buffer.
+        """
+
+    @abstractmethod
+    def take(self, rows: NDArray[np.int64]) -> "Block":
+        """These rows, by ascending position."""
+
+    @abstractmethod
+    def stored_as(self, kind: Any) -> Self:
+        """The block with features of this floating point type; its census tells the rounding."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Bytes of features, labels and weights."""
+
+
+def symmetric(upper: Array) -> Array:
+    """The symmetric matrix with this upper triangle, (n, n)."""
+    total = np.triu(upper)
+    total += np.triu(upper, 1).T
+    return total

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 MAX_LABELS = 20
 
 
@@ -16,20 +19,26 @@ class Census:
         defects: (column, kind) -> rows; the kinds are null, NaN, infinite, negative.
         labels: label value -> rows of positive weight; at most MAX_LABELS values are kept.
         invalid: the first reason why a leaf could not be read at all, or "".
+        rounding: sum s (x - stored x)^2 of each feature (n,), where storage rounds.
     """
 
     rows: int = 0
     defects: Mapping[tuple[str, str], int] = field(default_factory=dict)
     labels: Mapping[Any, int] = field(default_factory=dict)
     invalid: str = ""
+    rounding: NDArray[np.float64] | None = None
 
     def merge(self, right: "Census") -> "Census":
         """Both runs of rows together."""
+        rounding = self.rounding
+        if right.rounding is not None:
+            rounding = right.rounding if rounding is None else rounding + right.rounding
         return Census(
             self.rows + right.rows,
             _add(self.defects, right.defects),
             dict(sorted(_add(self.labels, right.labels).items(), key=_order)[:MAX_LABELS]),
             self.invalid or right.invalid,
+            rounding,
         )
 
 

@@ -1,10 +1,11 @@
 """Sparse blocks."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from w261reg.blocks.base import Array, Block
@@ -31,7 +32,8 @@ class SparseBlock(Block):
         entries = np.bincount(x.indices, minlength=x.shape[1])
         full = np.flatnonzero(entries == len(y)) if len(y) else np.zeros(0, dtype=np.int64)
         if len(full):
-            origin[full] = origin_of(x[:, full].toarray())
+            columns = x[:, full].toarray()
+            origin[full] = origin_of(columns.min(axis=0), columns.max(axis=0))
             x.data -= origin[x.indices]
         return cls(y, weight, census, x, origin)
 
@@ -39,46 +41,80 @@ class SparseBlock(Block):
     def n_features(self) -> int:
         return int(self.x.shape[1])
 
+    @property
+    def nbytes(self) -> int:
+        x = self.x
+        features = x.data.nbytes + x.indices.nbytes + x.indptr.nbytes
+        return int(features + self.y.nbytes + self.weight.nbytes)
+
     def reference(self) -> Array:
         return self.origin
 
     def dot(self, w: Array, centre: Array) -> Array:
-        return np.asarray(self.x @ w - (centre - self.origin) @ w)
+        shift = (centre - self.origin) @ w
+        if w.shape[1] == 1:
+            return np.asarray(self._x() @ w[:, 0] - shift)[:, None]
+        return np.asarray(self._x() @ w - shift)
 
     def t_dot(self, r: Array, centre: Array) -> Array:
         shift = np.multiply.outer(centre - self.origin, r.sum(axis=0))
-        return np.asarray(self.x.T @ r - shift)
+        if r.shape[1] == 1:
+            return (self._x().T @ r[:, 0])[:, None] - shift
+        return np.asarray(self._x().T @ r - shift)
 
-    def gram(self, h: Array, centre: Array, scale: Array) -> Array:
+    def add_gram(self, total: Array, h: Array, centre: Array, scale: Array) -> None:
         a = self._scaled(np.sqrt(h), scale)
         # (A - 1 m')' H (A - 1 m') = A'HA - m (A'h)' - (A'h) m' + sum(h) m m'
         m = (centre - self.origin) * scale
-        cross = np.multiply.outer(m, self._scaled(h, scale).sum(axis=0))
-        total: Array = (a.T @ a).toarray() - cross - cross.T + h.sum() * np.multiply.outer(m, m)
-        return total
+        linear = self._sums(self._scaled(h, scale))
+        cross = np.multiply.outer(m, linear)
+        total += (a.T @ a).toarray() - cross - cross.T + h.sum() * np.multiply.outer(m, m)
 
     def squares(self, h: Array, centre: Array, scale: Array) -> Array:
         a = self._scaled(np.sqrt(h), scale)
         m = (centre - self.origin) * scale
-        linear = self._scaled(h, scale).sum(axis=0)
-        total: Array = a.power(2).sum(axis=0) - 2 * m * linear + h.sum() * m**2
-        return np.maximum(total, 0.0)
+        linear = self._sums(self._scaled(h, scale))
+        a.data **= 2
+        return np.maximum(self._sums(a) - 2 * m * linear + h.sum() * m**2, 0.0)
 
     def design(self, h: Array, centre: Array, scale: Array) -> Array:
-        a: Array = self.x.toarray() - (centre - self.origin)
+        a: Array = self._x().toarray() - (centre - self.origin)
         a *= scale
         a *= np.sqrt(h)[:, None]
         return a
 
     def range(self) -> tuple[Array, Array]:
-        low, high = self.x.min(axis=0).toarray().ravel(), self.x.max(axis=0).toarray().ravel()
+        entries = np.bincount(self.x.indices, minlength=self.n_features)
+        full = entries == self.rows  # every other column has a 0 somewhere
+        low, high = np.where(full, np.inf, 0.0), np.where(full, -np.inf, 0.0)
+        np.minimum.at(low, self.x.indices, self.x.data)
+        np.maximum.at(high, self.x.indices, self.x.data)
         return low + self.origin, high + self.origin
 
     def pieces(self) -> Iterator[Block]:
         yield self
+
+    def take(self, rows: NDArray[np.int64]) -> Block:
+        return SparseBlock(self.y[rows], self.weight[rows], Census(), self.x[rows], self.origin)
+
+    def stored_as(self, kind: Any) -> Self:
+        x = self.x
+        stored = sparse.csr_array((x.data.astype(kind), x.indices, x.indptr), shape=x.shape)
+        error = (x.data - stored.data.astype(np.float64)) ** 2
+        error *= np.repeat(self.weight, np.diff(x.indptr))
+        rounding = np.bincount(x.indices, error, self.n_features).astype(np.float64)
+        return replace(self, x=stored, census=replace(self.census, rounding=rounding))
+
+    def _x(self) -> sparse.csr_array:
+        """The entries as float64."""
+        return self.x if self.x.dtype == np.float64 else self.x.astype(np.float64)
 
     def _scaled(self, row: Array, scale: Array) -> sparse.csr_array:
         """diag(row) X diag(scale)."""
         counts = np.diff(self.x.indptr)
         data = self.x.data * scale[self.x.indices] * np.repeat(row, counts)
         return sparse.csr_array((data, self.x.indices, self.x.indptr), shape=self.x.shape)
+
+    def _sums(self, x: sparse.csr_array) -> Array:
+        """The columns' sums (n,)."""
+        return np.bincount(x.indices, x.data, minlength=self.n_features).astype(np.float64)

@@ -14,25 +14,38 @@ class Dataset(ABC):
     Attributes:
         n_features: n.
         passes: passes so far; the first also reads and packs the source.
+        cores: tasks that run at a time.
+        rows: of the table, where that is known without reading it; else None.
+        entries: numbers stored a row.
+        overhead: seconds that a pass takes beside its work.
     """
 
     def __init__(self, n_features: int) -> None:
         self.n_features = n_features
         self.passes = 0
+        self.cores = 1
+        self.rows: int | None = None
+        self.entries = n_features
+        self.overhead = 0.0
 
-    def aggregate(self, aggregator: Aggregator[S]) -> S:
+    def aggregate(self, aggregator: Aggregator[S], keep: bool = True) -> S:
         """One pass: the aggregator's state over all rows.
+
+        Args:
+            aggregator: what to compute.
+            keep: of the first pass: pack the rows for further passes. Without, a further pass reads
+                the source again.
 
         Raises:
             InputError: the source cannot be read, or has no rows, or the pass cannot fit.
             ComputeError: the pass failed.
         """
-        state = self._run(aggregator)
+        state = self._run(aggregator, keep)
         self.passes += 1
         return state
 
     @abstractmethod
-    def _run(self, aggregator: Aggregator[S]) -> S: ...
+    def _run(self, aggregator: Aggregator[S], keep: bool) -> S: ...
 
     def release(self) -> None:  # noqa: B027 - nothing to give back is a fine answer
         """Give back what the dataset holds; it cannot be used afterwards."""
@@ -41,3 +54,8 @@ class Dataset(ABC):
     @abstractmethod
     def parallelism(self) -> str:
         """In words, how a pass is split: for logs and reports."""
+
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes of the packed blocks; None before they are packed."""
+        return None

@@ -17,8 +17,9 @@ class LocalDataset(Dataset):
     def __init__(self, leaves: Iterable[Leaf], n_features: int) -> None:
         super().__init__(n_features)
         self.leaves = list(leaves)
+        self.rows = sum(block.rows for _, block in self.leaves)
 
-    def _run(self, aggregator: Aggregator[S]) -> S:
+    def _run(self, aggregator: Aggregator[S], keep: bool) -> S:
         nodes = list(fold(self.leaves, aggregator))
         if not nodes:
             raise InputError("the data has no rows")
@@ -27,3 +28,7 @@ class LocalDataset(Dataset):
     @property
     def parallelism(self) -> str:
         return f"{len(self.leaves)} leaves in one process"
+
+    @property
+    def nbytes(self) -> int:
+        return sum(block.nbytes for _, block in self.leaves)

@@ -1,125 +1,280 @@
-"""Blocks in a persisted RDD; a pass is one job."""
+"""Blocks in files of the executors; a pass is one job."""
 
+import logging
 import math
 import pickle
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pyspark import RDD, SparkContext, StorageLevel
 
 from w261reg.aggregators.base import Aggregator
+from w261reg.blocks.store import Lost, Packed, remove
 from w261reg.datasets.base import Dataset
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
-from w261reg.datasets.tree import Leaf, Node, count_nodes, finish, fold
-from w261reg.errors import InputError
+from w261reg.datasets.local import LocalDataset
+from w261reg.datasets.recipe import Item, Reading, Recipe
+from w261reg.datasets.tree import Node, count_nodes, finish, fold
+from w261reg.errors import ComputeError, InputError
 
 S = TypeVar("S")
+log = logging.getLogger("w261reg")
 
 # shares that the driver merges on its own; above it a second level of tasks does
 DRIVER_SHARE_BYTES = 2**26
 DRIVER_SHARE_NODES = 256
 # a closure of this size travels with each task; a larger one is broadcast
 CLOSURE_BYTES = 2**16
+# how often what was lost is packed again within one pass
+MAX_ROUNDS = 8
+# persisted twins of the packing at a time
+MAX_GENERATIONS = 4
+# what a Spark job takes beside its work, for estimates
+JOB_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A partition whose blocks are lost, and why."""
+
+    partition: int
+    why: str
 
 
 class RddDataset(Dataset):
-    """Leaves in the partitions of an RDD, which the first pass reads, packs and keeps.
+    """Packed blocks where the tasks that read them ran; the driver knows them by handles.
+
+    The first pass reads, folds and packs in one go. Its RDD of handles is persisted, so that later
+    tasks go where the files are; Spark packs again what goes with an executor, and what else is
+    missing is packed again under a new *generation*, a persisted twin, within the same pass. A
+    fingerprint of every partition tells whether its rows are those of the first pass.
 
     Args:
-        rdd: (leaf, block), ascending within each partition, a leaf in one partition only.
+        context: the running Spark.
+        reading: makes the RDD of a recipe's items.
+        partitions: how many it has.
         n_features: n.
         leaves: the leaf numbers of each partition, where they are known beforehand.
         aggregation_depth: 1 merges all shares on the driver; each further level is a stage of
             tasks in between. None chooses by the number and the size of the shares.
+        collect_bytes: packed size up to which further passes run on the driver.
     """
 
     def __init__(
         self,
-        rdd: "RDD[Leaf]",
+        context: SparkContext,
+        reading: Reading,
+        partitions: int,
         n_features: int,
         leaves: Sequence[Sequence[int]] | None = None,
         aggregation_depth: int | None = None,
+        collect_bytes: int = 0,
     ) -> None:
         super().__init__(n_features)
-        self.rdd = rdd.persist(StorageLevel.MEMORY_AND_DISK)
-        self.context: SparkContext = rdd.context
-        self.tasks = rdd.getNumPartitions()
+        self.context, self.reading, self.tasks = context, reading, partitions
+        self.cores = max(1, min(partitions, context.defaultParallelism))
+        self.overhead = JOB_SECONDS
         self.depth = aggregation_depth
+        self.carry = collect_bytes / max(1, partitions)
+        self.recipe = Recipe(None, keep=True)
         # a partition of unknown leaves is taken for one leaf, as those of a DataFrame are
         self.nodes = [count_nodes(part) for part in leaves] if leaves else [1] * self.tasks
         largest = [max(part, default=0) for part in leaves] if leaves else [self.tasks - 1]
         self.last_leaf = max(largest, default=0)
         self.limit = _bytes(self.context.getConf().get("spark.driver.maxResultSize", "1g") or "1g")
+        self.told: dict[int, Packed] = {}
+        self.generations: list[RDD[Item]] = []
+        self.generation_of = [0] * partitions
+        self.collected: LocalDataset | None = None
 
     @property
     def parallelism(self) -> str:
+        if self.collected is not None:
+            return f"collected from {self.context.master}: {self.collected.parallelism}"
         return f"{self.tasks} Spark task{'s' * (self.tasks > 1)} on {self.context.master}"
 
+    @property
+    def nbytes(self) -> int | None:
+        return sum(told.nbytes for told in self.told.values()) if self.told else None
+
     def release(self) -> None:
-        self.rdd.unpersist()
+        token = self.recipe.token
 
-    def _run(self, aggregator: Aggregator[S]) -> S:
+        def delete(_: Iterable[Any]) -> Iterator[int]:
+            yield remove(token)
+
+        for generation in self.generations:
+            if self.collected is None:
+                with described(self.context, "release"), spark_failures("deleting packed blocks"):
+                    self.context.runJob(generation, delete)
+            generation.unpersist()
+        self.generations = []
+
+    def _run(self, aggregator: Aggregator[S], keep: bool) -> S:
+        if self.collected is not None:
+            return self.collected.aggregate(aggregator)
         depth = self._depth(aggregator)
-        shipped, broadcast = self._ship(aggregator)
-
-        def share(index: int, leaves: Iterable[Leaf]) -> Iterator[Node[Any]]:
-            try:
-                yield from fold(leaves, _unship(shipped))
-            except Exception as error:
-                error.add_note(f"w261reg: partition {index}")  # not in what Spark says of it
-                raise
-
-        try:
-            with (
-                described(self.context, aggregator.name),
-                spark_failures(f"the pass for {aggregator.name}"),
-            ):
-                nodes: RDD[Node[Any]] = self.rdd.mapPartitionsWithIndex(share)
-                groups = self.tasks
-                for level in range(depth - 1, 0, -1):
-                    groups = max(1, math.ceil(self.tasks ** (level / depth)))
-                    nodes = self._merge_in_tasks(nodes, groups, shipped)
-                collected = nodes.collect()
-        finally:
-            if broadcast is not None:
-                broadcast.destroy()
-        if not collected:
+        with (
+            described(self.context, aggregator.name),
+            spark_failures(f"the pass for {aggregator.name}"),
+        ):
+            if self.generations:
+                nodes = self._pass(aggregator, depth)
+            else:
+                nodes = self._first(aggregator, depth, keep)
+        if not nodes:
             raise InputError("the data has no rows")
-        return finish(collected, aggregator)[2]
+        return finish(nodes, aggregator)[2]
 
-    def _merge_in_tasks(
-        self, nodes: "RDD[Node[Any]]", groups: int, shipped: Any
-    ) -> "RDD[Node[Any]]":
+    # --- the first pass -------------------------------------------------------------------------
+
+    def _first(self, aggregator: Aggregator[Any], depth: int, keep: bool) -> list[Node[Any]]:
+        recipe = replace(
+            self.recipe,
+            aggregator=aggregator,
+            keep=keep,
+            carry=self.carry if depth == 1 else 0.0,
+        )
+        read = self.reading(recipe)
+        if keep:
+            self.generations = [read.persist(StorageLevel.MEMORY_AND_DISK)]
+        if depth == 1:
+            items = read.collect()  # the JVM reads the persisted items: no second Python task
+        else:
+            items = self._merge(read.map(_told), depth, aggregator).collect()
+        nodes, packed = _sorted(items)
+        if keep:
+            self._account(packed)
+        return nodes
+
+    def _account(self, packed: list[Packed]) -> None:
+        """Keep what the first pass says of the packing; and the blocks, where they came along."""
+        self.told = {own.partition: own.told() for own in packed}
+        if full := [own.partition for own in packed if own.full]:
+            why = self.told[full[0]].full
+            log.warning(
+                f"no room for packed blocks ({why}): {len(full)} of {self.tasks} partitions travel "
+                "with every pass instead, which is slower"
+            )
+            self._renew(full)
+        if packed and all(own.travels for own in packed):
+            ordered = sorted(packed, key=lambda own: own.partition)
+            leaves = [leaf for own in ordered for leaf in own.leaves()]
+            self.collected = LocalDataset(leaves, self.n_features)
+
+    # --- later passes ---------------------------------------------------------------------------
+
+    def _pass(self, aggregator: Aggregator[Any], depth: int) -> list[Node[Any]]:
+        """The nodes of all partitions; what is missing is packed again, and asked again."""
+        nodes: list[Node[Any]] = []
+        todo = list(range(self.tasks))
+        with self._shipped(aggregator) as shipped:
+            for _ in range(MAX_ROUNDS):
+                if depth == 1:
+                    rdd, partitions = self._union(todo)
+                    items = self.context.runJob(rdd, _folding(shipped), partitions)
+                else:
+                    rdd, _ = self._union(todo)
+                    folded = rdd.mapPartitions(_folding(shipped))
+                    items = self._merge(folded, depth, shipped).collect()
+                missing = [item for item in items if isinstance(item, Missing)]
+                own, told = _sorted(items)
+                self._check(told)
+                if not missing:
+                    return nodes + own
+                if depth == 1:
+                    nodes += own
+                    todo = [lost.partition for lost in missing]
+                log.info("packing again what is lost: %s", missing[0].why)
+                self._renew([lost.partition for lost in missing])
+        raise ComputeError(
+            f"the pass for {aggregator.name} lost partition {missing[0].partition} {MAX_ROUNDS} "
+            f"times: {missing[0].why}"
+        )
+
+    def _check(self, told: list[Packed]) -> None:
+        for own in told:
+            first = self.told.get(own.partition)
+            if first is not None and first.fingerprint != own.fingerprint:
+                raise ComputeError(
+                    f"partition {own.partition} was read again and gave other rows than at first: "
+                    "the data changed during the fit, or is computed in another order each time "
+                    "(write it to Parquet and train on that)"
+                )
+
+    def _renew(self, partitions: list[int]) -> None:
+        """A new generation for these partitions; those that no partition uses are dropped."""
+        carry = float("inf") if any(self.told[p].full for p in partitions) else 0.0
+        if len(self.generations) >= MAX_GENERATIONS:
+            partitions = list(range(self.tasks))
+        recipe = replace(self.recipe, aggregator=None, keep=True, carry=carry)
+        new = self.reading(recipe).persist(StorageLevel.MEMORY_AND_DISK)
+        for partition in partitions:
+            self.generation_of[partition] = len(self.generations)
+        self.generations.append(new)
+        used = sorted(set(self.generation_of))
+        for number, generation in enumerate(self.generations):
+            if number not in used:
+                generation.unpersist()
+        self.generations = [self.generations[number] for number in used]
+        self.generation_of = [used.index(number) for number in self.generation_of]
+
+    def _union(self, todo: list[int]) -> tuple["RDD[Item]", list[int]]:
+        """An RDD with these partitions in it, and where."""
+        if len(self.generations) == 1:
+            return self.generations[0], todo
+        union = self.context.union(self.generations)
+        return union, [self.generation_of[p] * self.tasks + p for p in todo]
+
+    # --- merging --------------------------------------------------------------------------------
+
+    def _merge(self, items: "RDD[Any]", depth: int, shipped: Any) -> "RDD[Any]":
+        """The items with the nodes merged in tasks, one stage a level."""
+        for level in range(depth - 1, 0, -1):
+            groups = max(1, math.ceil(self.tasks ** (level / depth)))
+            items = self._merge_in_tasks(items, groups, shipped)
+        return items
+
+    def _merge_in_tasks(self, items: "RDD[Any]", groups: int, shipped: Any) -> "RDD[Any]":
         """A stage of at most `groups` tasks, each merging the nodes of one subtree."""
         top = max(0, math.ceil(math.log2((self.last_leaf + 1) / groups)))
 
-        def key(node: Node[Any]) -> tuple[int, Node[Any]]:
-            level, index, _ = node
-            return (index >> (top - level) if level <= top else index << (level - top)), node
+        def key(item: Any) -> tuple[int, Any]:
+            if isinstance(item, Packed | Missing):
+                return item.partition, item
+            level, index, _ = item
+            return (index >> (top - level) if level <= top else index << (level - top)), item
 
-        def merge(pairs: Iterable[tuple[int, Node[Any]]]) -> Iterator[Node[Any]]:
+        def merge(pairs: Iterable[tuple[int, Any]]) -> Iterator[Any]:
             aggregator = _unship(shipped)
             below: dict[int, list[Node[Any]]] = {}
-            for group, node in pairs:
-                if node[0] > top:
-                    yield node  # spans several subtrees: its merge comes later
+            for group, item in pairs:
+                if isinstance(item, Packed | Missing) or item[0] > top:
+                    yield item  # a node that spans several subtrees: its merge comes later
                 else:
-                    below.setdefault(group, []).append(node)
+                    below.setdefault(group, []).append(item)
             for _, members in sorted(below.items()):
                 yield finish(members, aggregator, top)
 
-        keyed = nodes.map(key)
+        keyed = items.map(key)
         return keyed.partitionBy(groups, lambda group: group).mapPartitions(merge)
 
-    def _ship(self, aggregator: Aggregator[Any]) -> tuple[Any, Any]:
+    @contextmanager
+    def _shipped(self, aggregator: Aggregator[Any]) -> Iterator[Any]:
         """The aggregator as it travels: by closure, or by broadcast if it is large."""
         pickled = pickle.dumps(aggregator, pickle.HIGHEST_PROTOCOL)
         if len(pickled) <= CLOSURE_BYTES:
-            return aggregator, None
+            yield aggregator
+            return
         broadcast = self.context.broadcast(aggregator)
-        return broadcast, broadcast
+        try:
+            yield broadcast
+        finally:
+            broadcast.destroy()
 
     def _depth(self, aggregator: Aggregator[Any]) -> int:
         """Levels of merging; refuses a pass whose shares the driver could not take."""
@@ -140,6 +295,35 @@ class RddDataset(Dataset):
                 f"tasks or a larger aggregation_depth, or a solver without a Hessian (gd)"
             )
         return depth
+
+
+def _folding(shipped: Any) -> Any:
+    """The task of a pass: fold a partition's blocks, or say that they are missing."""
+
+    def share(items: Iterable[Item]) -> Iterator[Any]:
+        for own in [item for item in items if isinstance(item, Packed)]:  # drains the input
+            try:
+                nodes = list(fold(own.leaves(), _unship(shipped)))
+            except Lost as lost:
+                yield Missing(own.partition, str(lost))
+            except Exception as error:
+                error.add_note(f"w261reg: partition {own.partition}")  # not in what Spark says
+                raise
+            else:
+                yield from nodes
+                yield own.told()
+
+    return share
+
+
+def _told(item: Item) -> Item:
+    return item.told() if isinstance(item, Packed) else item
+
+
+def _sorted(items: list[Any]) -> tuple[list[Node[Any]], list[Packed]]:
+    """Nodes, and the accounts of partitions."""
+    packed = [item for item in items if isinstance(item, Packed)]
+    return [item for item in items if not isinstance(item, Packed | Missing)], packed
 
 
 def _unship(shipped: Any) -> Any:

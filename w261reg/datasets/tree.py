@@ -36,8 +36,7 @@ def fold(leaves: Iterable[Leaf], aggregator: Aggregator[S]) -> Iterator[Node[S]]
                 if current >= 0:
                     _push(stack, (0, current, state), aggregator)
                 current, state = leaf, aggregator.zero()
-            for piece in block.pieces():
-                state = aggregator.add(state, piece)
+            state = aggregator.add(state, block)
         if current >= 0:
             _push(stack, (0, current, state), aggregator)
     yield from stack

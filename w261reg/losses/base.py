@@ -52,6 +52,10 @@ class Loss(ABC):
     def null_predictor(self, y_mean: float) -> float:
         """The constant z that minimises the mean loss of labels with this mean."""
 
+    def first(self, y: Array, z: Array) -> tuple[Array, Array]:
+        """(value, derivative); a loss overrides it where they share work."""
+        return self.value(y, z), self.derivative(y, z)
+
     def all(self, y: Array, z: Array) -> tuple[Array, Array, Array]:
         """(value, derivative, curvature); a loss overrides it where they share work."""
         return self.value(y, z), self.derivative(y, z), self.curvature(y, z)

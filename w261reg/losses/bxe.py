@@ -34,15 +34,26 @@ class BinaryCrossEntropy(Loss):
         e = np.exp(-np.abs(z))
         return e / (1.0 + e) ** 2
 
+    def first(self, y: Array, z: Array) -> tuple[Array, Array]:
+        value, derivative, _, _ = self._shared(y, z)
+        return value, derivative
+
     def all(self, y: Array, z: Array) -> tuple[Array, Array, Array]:
+        value, derivative, small, q = self._shared(y, z)
+        return value, derivative, small * q
+
+    @staticmethod
+    def _shared(y: Array, z: Array) -> tuple[Array, Array, Array, Array]:
+        """value, derivative, and the smaller and the larger of p and 1 - p: one exponential."""
         e = np.exp(-np.abs(z))
-        q = 1.0 / (1.0 + e)  # the larger of p and 1 - p
+        q = 1.0 / (1.0 + e)
         small = e * q
         label = y[:, None]
-        value = np.maximum(z, 0.0) - label * z + np.log1p(e)
+        # l = log(1 + e^-|z|) + (max(z, 0) - y z)
+        value = np.log1p(e) + (np.maximum(z, 0.0) - label * z)
         agrees = (z >= 0.0) == (label > 0.5)
         derivative = np.where(agrees, small, q) * (1.0 - 2.0 * label)
-        return value, derivative, small * q
+        return value, derivative, small, q
 
     def mean(self, z: Array) -> Array:
         return np.asarray(expit(z))

@@ -1,8 +1,17 @@
 """What takes the steps; settings only, one file each."""
 
 from w261reg.registry import discover
-from w261reg.solvers.base import FitResult, Iteration, Monitor, Solver, Status, minimise
+from w261reg.solvers.base import FirstPass, FitResult, Iteration, Monitor, Solver, Status, minimise
 
 SOLVERS: dict[str, type[Solver]] = discover(__name__, __path__, Solver)  # type: ignore[type-abstract]
 
-__all__ = ["SOLVERS", "FitResult", "Iteration", "Monitor", "Solver", "Status", "minimise"]
+__all__ = [
+    "SOLVERS",
+    "FirstPass",
+    "FitResult",
+    "Iteration",
+    "Monitor",
+    "Solver",
+    "Status",
+    "minimise",
+]

@@ -28,6 +28,14 @@ class Status(enum.StrEnum):
     SEPARATED = "separated"
 
 
+class FirstPass(enum.Enum):
+    """What a solver wants of the first pass, beside the moments."""
+
+    MOMENTS = "moments"
+    GRAM = "Gram matrix"
+    SAMPLE = "Gram matrix of a sample of the rows"
+
+
 @dataclass(frozen=True)
 class Iteration:
     """One line of the history.
@@ -82,7 +90,8 @@ class Solver(ABC):
         tol: the residual at which to stop.
         smooth_only: cannot handle a penalty with an L1 part.
         quadratic_only: needs a quadratic loss.
-        gram: whether the first pass should compute the Gram matrix.
+        first_pass: what the first pass should compute.
+        one_pass: nearly always needs no further pass, so the first keeps no blocks.
         ignores_start: a start is of no use to it.
         takes_step_size: has a step size that a user may fix.
     """
@@ -94,7 +103,8 @@ class Solver(ABC):
     about: ClassVar[str]
     smooth_only: ClassVar[bool] = False
     quadratic_only: ClassVar[bool] = False
-    gram: ClassVar[bool] = True
+    first_pass: ClassVar[FirstPass] = FirstPass.GRAM
+    one_pass: ClassVar[bool] = False
     ignores_start: ClassVar[bool] = False
     takes_step_size: ClassVar[bool] = False
 

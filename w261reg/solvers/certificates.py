@@ -37,6 +37,23 @@ def suboptimality_bound(objective: Objective, evaluation: Evaluation) -> float |
     return max(min(bounds), rounding) if bounds else None
 
 
+def storage_bound(objective: Objective, evaluation: Evaluation) -> float | None:
+    """How far at most rounding the stored features moved F at this theta; None without rounding.
+
+    A row's z moves by delta'w. With e = sum_j |w_j| rms(delta_j) >= rms(delta'w) (Minkowski) and a
+    quadratic loss, |l(z + d) - l(z)| <= |z - y| |d| + d^2/2, whose mean is at most rms(z - y) e +
+    e^2/2 (Cauchy and Schwarz). Logistic loss has |l'| <= 1, so that its mean moves by e at most.
+    """
+    rounding = objective.summary.census.rounding
+    if rounding is None:
+        return None
+    w = objective.coordinates.weights(evaluation.theta)
+    e = float(np.abs(w) @ np.sqrt(rounding / objective.summary.weight))
+    if objective.loss.quadratic:
+        return math.sqrt(2 * max(evaluation.loss, 0.0)) * e + e**2 / 2
+    return e if objective.loss.may_separate else None
+
+
 def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
     """The duality gap for any convex loss, where l2 > 0 and sum s l' = 0.
 

@@ -1,28 +1,139 @@
-"""Which solver `auto` takes, and why."""
+"""Which solver `auto` takes: the one of least estimated cost."""
+
+import math
+from dataclasses import dataclass
 
 from w261reg.losses import Loss
 
 # a Hessian of this many features is 128 MiB, and its Cholesky factor seconds on one core
 MAX_HESSIAN_FEATURES = 4096
+# rows of a table whose length is not known before it is read
+ASSUMED_ROWS = 1_000_000
+# rows of the sample for each coefficient, and at least
+SAMPLE_PER_FEATURE, LEAST_SAMPLE = 20, 20_000
+
+# Rates of one core, from measurements; only their proportions count.
+MEMORY = 8e9  # bytes a second, of dense rows that pass through the cache
+SPARSE = 4e8  # stored entries a second, gathered and scattered
+POINTWISE = 5e7  # rows a second, of a loss with its derivatives
+PRODUCTS = 2.5e10  # multiplications with addition a second, in a symmetric product
+SPARSE_PRODUCTS = 1e8  # the same for sparse rows
+TRANSFER = 5e8  # bytes a second, of a state from a task to the driver
+
+# passes that a solver needs, a typical problem; its first pass counts
+NEWTON, NEWTON_L1, SAMPLED, SAMPLED_L1, GRADIENTS, GRADIENTS_L1 = 6, 7, 12, 14, 60, 100
 
 
-def choose(loss: Loss, n_features: int, kinked: bool, step_size: float | None) -> tuple[str, str]:
-    """The name of the solver and one line why.
+@dataclass(frozen=True)
+class Size:
+    """What a problem's passes cost by.
+
+    Attributes:
+        rows, features: m and n.
+        entries: numbers stored a row: n for dense rows.
+        cores: that work at a time.
+        overhead: seconds that a pass takes beside its work.
+    """
+
+    rows: int
+    features: int
+    entries: float
+    cores: int = 1
+    overhead: float = 0.0
+
+    @property
+    def every(self) -> int:
+        """The sample is one row in so many."""
+        wanted = max(LEAST_SAMPLE, SAMPLE_PER_FEATURE * self.features)
+        return max(1, self.rows // wanted)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether rows are worth storing sparse."""
+        return self.entries < self.features / 3
+
+    def gradient(self) -> float:
+        """Seconds of a pass for loss and gradient."""
+        if self.sparse:
+            work = self.rows * self.entries / SPARSE
+        else:
+            work = 8 * self.rows * self.entries / MEMORY
+        return self.overhead + (work + self.rows / POINTWISE) / self.cores
+
+    def hessian(self, rows: float) -> float:
+        """Seconds that the Hessian of so many rows adds to a pass."""
+        n = self.features
+        if self.sparse:
+            work = rows * self.entries**2 / SPARSE_PRODUCTS
+        else:
+            work = rows * n**2 / PRODUCTS
+        return work / self.cores + 8 * n**2 * self.cores / TRANSFER
+
+    def solve(self) -> float:
+        """Seconds of a Cholesky factor on the driver."""
+        return float(self.features) ** 3 / 3 / PRODUCTS
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Passes and seconds that a solver is expected to take, reading left out."""
+
+    passes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A solver's name, why that one, and the estimates of all candidates."""
+
+    solver: str
+    why: str
+    estimates: dict[str, Estimate]
+
+
+def choose(loss: Loss, size: Size, kinked: bool, step_size: float | None) -> Choice:
+    """The candidate of least estimated cost.
 
     Args:
         loss: the loss.
-        n_features: n.
+        size: of the problem.
         kinked: whether a penalty has an L1 part.
         step_size: a fixed step the user asked for, or None.
     """
     if step_size is not None:
-        return "gd", "a step size was given"
-    if n_features > MAX_HESSIAN_FEATURES:
-        return "lbfgs", (
-            f"a Hessian of {n_features:,} features is too large (over {MAX_HESSIAN_FEATURES:,})"
-        )
-    if loss.quadratic:
-        return "gram", "squared error: one pass (the Gram matrix) holds the whole problem"
-    if kinked:
-        return "proximal", "an L1 part needs exact zeros; second order needs the fewest passes"
-    return "newton", "smooth, and second order needs the fewest passes"
+        return Choice("gd", "a step size was given", {})
+    estimates = _estimates(loss, size, kinked)
+    name = min(estimates, key=lambda solver: estimates[solver].seconds)
+    if len(estimates) == 1:
+        n, most = size.features, MAX_HESSIAN_FEATURES
+        return Choice(name, f"a Hessian of {n:,} features is too large (over {most:,})", estimates)
+    best, others = estimates[name], {k: v for k, v in estimates.items() if k != name}
+    text = ", ".join(f"{k} {v.passes} passes {_seconds(v)}" for k, v in others.items())
+    why = f"least estimated cost: {best.passes} pass{'es' * (best.passes > 1)} {_seconds(best)}"
+    return Choice(name, f"{why} (against {text})", estimates)
+
+
+def _seconds(estimate: Estimate) -> str:
+    digits = 1 - math.floor(math.log10(max(estimate.seconds, 1e-3)))
+    return f"{round(estimate.seconds, max(0, digits)):g} s"
+
+
+def _estimates(loss: Loss, size: Size, kinked: bool) -> dict[str, Estimate]:
+    found = {}
+    gradient, solve = size.gradient(), size.solve()
+    if size.features <= MAX_HESSIAN_FEATURES:
+        whole = size.hessian(size.rows)
+        # a proximal step is a few solutions for sets of signs
+        step = solve * (5 if kinked else 1)
+        if loss.quadratic:
+            found["gram"] = Estimate(1, gradient + whole + step)
+        else:
+            passes = NEWTON_L1 if kinked else NEWTON
+            seconds = passes * (gradient + whole + step)
+            found["proximal" if kinked else "newton"] = Estimate(passes, seconds)
+        passes = SAMPLED_L1 if kinked else SAMPLED
+        sample = 2 * size.hessian(size.rows / size.every)
+        found["sampled"] = Estimate(passes, passes * (gradient + step) + sample)
+    passes = GRADIENTS_L1 if kinked else GRADIENTS
+    found["lbfgs"] = Estimate(passes, passes * gradient)
+    return found

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.objective import Objective
-from w261reg.solvers.base import Solver, State, start_at
-from w261reg.solvers.line_search import STALLED, search
+from w261reg.solvers.base import FirstPass, Solver, State, start_at
+from w261reg.solvers.line_search import STALLED, Ray, search
 
 Array = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class GradientDescent(Solver):
 
     name = "gd"
     about = "gradient descent: fixed step with --step-size, else Armijo; subgradient under L1"
-    gram = False
+    first_pass = FirstPass.MOMENTS
     takes_step_size = True
 
     @classmethod
@@ -56,17 +56,19 @@ class GradientDescent(Solver):
             after = objective.evaluate(theta, 1, "gradient step")
             return replace(state, evaluation=after, step=self.step_size)
         eta, streak = state.memory
-        if streak >= GROW_AFTER:
+        longer = streak >= GROW_AFTER
+        if longer:
             eta, streak = 2 * eta, 0
-        found = search(
-            objective,
-            now,
-            lambda t: now.theta + t * direction,
-            lambda theta: float(now.gradient @ (theta - now.theta)),
-            eta,
-            1,
-            "gradient step",
+        ray = Ray(
+            start=now,
+            point=lambda t: now.theta + t * direction,
+            change=lambda theta: float(now.gradient @ (theta - now.theta)),
+            first=eta,
+            order=1,
+            label="gradient step",
+            doubtful=longer,
         )
+        found = search(objective, ray)
         if found is None:
             kinked = "the subgradient is no direction of descent at a kink: try solver proximal"
             return replace(state, stalled=STALLED if objective.smooth else kinked)

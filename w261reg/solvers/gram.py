@@ -39,6 +39,7 @@ class Gram(Solver):
     about = "squared error from one pass: Cholesky, coordinate descent where there is L1"
     quadratic_only = True
     ignores_start = True
+    one_pass = True
 
     def init(self, objective: Objective, start: Array | None) -> State:
         known = objective.null_evaluation()

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.objective import Evaluation, Objective, shortest_subgradient
-from w261reg.solvers.base import Solver, State, start_at
-from w261reg.solvers.line_search import STALLED, search
+from w261reg.solvers.base import FirstPass, Solver, State, start_at
+from w261reg.solvers.line_search import STALLED, Ray, search
 
 Array = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class Lbfgs(Solver):
 
     name = "lbfgs"
     about = "L-BFGS, orthant-wise under L1; no Hessian, for many features"
-    gram = False
+    first_pass = FirstPass.MOMENTS
 
     def init(self, objective: Objective, start: Array | None) -> State:
         first = start_at(objective, start, 1)
@@ -56,15 +56,16 @@ class Lbfgs(Solver):
             theta = now.theta + t * direction
             return np.where((kink > 0) & (np.sign(theta) != orthant), 0.0, theta)
 
-        found = search(
-            objective,
-            now,
-            point,
-            lambda theta: float(gradient @ (theta - now.theta)),
-            1.0,
-            1,
-            "quasi-Newton step",
+        ray = Ray(
+            start=now,
+            point=point,
+            change=lambda theta: float(gradient @ (theta - now.theta)),
+            first=1.0,
+            order=1,
+            label="quasi-Newton step",
+            doubtful=not memory.moves or state.step < 1,
         )
+        found = search(objective, ray)
         if found is None:
             if memory.moves:  # a stale memory may point nowhere: once more from the gradient
                 return replace(state, memory=Memory(scale=memory.scale), step=0.0)

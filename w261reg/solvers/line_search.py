@@ -1,6 +1,8 @@
 """How far to go along a direction: Armijo's rule, several steps a pass."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,71 +14,79 @@ Array = NDArray[np.float64]
 SUFFICIENT_DECREASE = 1e-4  # Nocedal and Wright, *Numerical Optimization*, 3.1
 # side by side in one pass; those of the second row only where the first has none that descends
 TRIALS = (2.0 ** -np.arange(1, 7), 2.0 ** -np.arange(7, 31))
+STALLED = "no step descends any further in floating point"
 
 
-def search(
-    objective: Objective,
-    now: Evaluation,
-    point: Callable[[float], Array],
-    change: Callable[[Array], float],
-    first: float,
-    order: int,
-    label: str,
-) -> tuple[Evaluation, float] | None:
-    """The evaluation after a step that descends, and the step's length.
+@dataclass(frozen=True)
+class Ray:
+    """The points that a step may lead to.
 
-    One pass evaluates the first step, which is nearly always taken. Where it does not descend, one
-    pass tries shorter ones side by side, and one more evaluates the best of those that satisfy
-    Armijo's rule. Where the predicted change is within rounding of F, shorter steps are evaluated
-    one by one, and the residual decides.
-
-    Args:
-        objective: what descends.
-        now: where the step starts.
+    Attributes:
+        start: where the step starts.
         point: theta (p,) after a step of a given length.
         change: the change of F that the model predicts for a theta, < 0.
         first: the length to try first.
-        order: 1 for gradients, 2 for Hessians too.
+        order: of the evaluations: 1 for gradients, 2 for Hessians too.
         label: of the passes.
+        doubtful: the first length may well be too long: F at shorter ones rides along.
+        sampled: whether the evaluation of the first length should estimate the Hessian.
+    """
+
+    start: Evaluation
+    point: Callable[[float], Array]
+    change: Callable[[Array], float]
+    first: float
+    order: int
+    label: str
+    doubtful: bool = False
+    sampled: bool = False
+
+    def points(self, lengths: NDArray[np.floating[Any]]) -> Array:
+        """(p, k)."""
+        return np.column_stack([self.point(float(length)) for length in lengths])
+
+
+def search(objective: Objective, ray: Ray) -> tuple[Evaluation, float] | None:
+    """The evaluation after a step that descends, and the step's length.
+
+    One pass evaluates the first step, which is nearly always taken. Where it does not descend, one
+    pass tries shorter ones side by side (none, where they rode along), and one more evaluates the
+    best of those that satisfy Armijo's rule. Where the predicted change is within rounding of F,
+    shorter steps are evaluated one by one, and the residual decides.
 
     Returns:
         None where no step descends in floating point.
     """
-    theta = point(first)
-    trial = objective.evaluate(theta, order, label)
-    if _accepts(now, trial, change(theta)):
-        return trial, first
-    if -change(theta) <= _rounding(now, now):
-        return _within_rounding(objective, now, point, change, first, order, label)
-    for trials in TRIALS:
-        lengths = first * trials
-        thetas = np.column_stack([point(length) for length in lengths])
-        values = objective.values(thetas, "line search")
-        bounds = np.array([SUFFICIENT_DECREASE * change(column) for column in thetas.T])
+    now, theta = ray.start, ray.point(ray.first)
+    shorter = ray.points(ray.first * TRIALS[0]) if ray.doubtful else None
+    trial = objective.evaluate(theta, ray.order, ray.label, shorter, ray.sampled)
+    if _accepts(now, trial, ray.change(theta)):
+        return trial, ray.first
+    if -ray.change(theta) <= _rounding(now, now):
+        return _within_rounding(objective, ray)
+    for number, trials in enumerate(TRIALS):
+        lengths = ray.first * trials
+        thetas = ray.points(lengths)
+        values = trial.beside if number == 0 else None
+        if values is None:
+            values = objective.values(thetas, "line search")
+        bounds = np.array([SUFFICIENT_DECREASE * ray.change(column) for column in thetas.T])
         enough = values <= now.objective + bounds
         if enough.any():
             best = int(np.nanargmin(np.where(enough, values, np.nan)))
-            after = objective.evaluate(thetas[:, best], order, label)
+            after = objective.evaluate(thetas[:, best], ray.order, ray.label)
             if after.objective < now.objective or after.residual < now.residual:
                 return after, float(lengths[best])
             return None  # descent within rounding only
     return None
 
 
-def _within_rounding(
-    objective: Objective,
-    now: Evaluation,
-    point: Callable[[float], Array],
-    change: Callable[[Array], float],
-    first: float,
-    order: int,
-    label: str,
-) -> tuple[Evaluation, float] | None:
+def _within_rounding(objective: Objective, ray: Ray) -> tuple[Evaluation, float] | None:
     """The first of some shorter steps that descends; each takes a pass: values tell nothing."""
-    for length in first * TRIALS[0]:
-        theta = point(float(length))
-        trial = objective.evaluate(theta, order, label)
-        if _accepts(now, trial, change(theta)):
+    for length in ray.first * TRIALS[0]:
+        theta = ray.point(float(length))
+        trial = objective.evaluate(theta, ray.order, ray.label)
+        if _accepts(ray.start, trial, ray.change(theta)):
             return trial, float(length)
     return None
 
@@ -98,6 +108,3 @@ def _accepts(now: Evaluation, trial: Evaluation, change: float) -> bool:
 def _rounding(now: Evaluation, trial: Evaluation) -> float:
     """Differences of the objective up to here are rounding errors."""
     return rounding_of(max(abs(now.objective), abs(trial.objective)))
-
-
-STALLED = "no step descends any further in floating point"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from w261reg.objective import Evaluation, Objective
 from w261reg.solvers.base import Solver, State, start_at
-from w261reg.solvers.line_search import STALLED, search
+from w261reg.solvers.line_search import STALLED, Ray, search
 from w261reg.solvers.linear import solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1
 
@@ -46,16 +46,17 @@ class _SecondOrder(Solver):
         state = replace(state, note=move.note, condition=move.condition)
         if not move.slope < 0:
             return replace(state, stalled=STALLED)
-        found = search(
-            objective,
-            now,
-            lambda t: now.theta + t * move.direction,
+        ray = Ray(
+            start=now,
+            point=lambda t: now.theta + t * move.direction,
             # the model's decrease is at least proportional to the step: F is convex
-            lambda theta: move.slope * _share(theta - now.theta, move.direction),
-            1.0,
-            2,
-            f"{self.name} step",
+            change=lambda theta: move.slope * _share(theta - now.theta, move.direction),
+            first=1.0,
+            order=2,
+            label=f"{self.name} step",
+            doubtful=state.step < 1,
         )
+        found = search(objective, ray)
         if found is None:
             return replace(state, stalled=STALLED)
         return replace(state, evaluation=found[0], step=found[1])

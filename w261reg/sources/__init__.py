@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from scipy import sparse
 
@@ -14,7 +13,7 @@ from w261reg.sources.base import Source
 from w261reg.sources.columns import Columns
 from w261reg.sources.csv import CsvSource
 from w261reg.sources.libsvm import LINE, LibsvmSource
-from w261reg.sources.memory import TableSource, array_source
+from w261reg.sources.memory import TableSource, array_source, is_pandas_frame
 from w261reg.sources.parquet import ParquetSource
 from w261reg.sources.paths import find, head
 
@@ -48,7 +47,7 @@ def source_of(data: Any) -> Source:
     """
     if isinstance(data, str | os.PathLike):
         return open_path(os.fspath(data))
-    if isinstance(data, pd.DataFrame | pa.Table):
+    if isinstance(data, pa.Table) or is_pandas_frame(data):
         return TableSource(data)
     if isinstance(data, np.ndarray | list) or sparse.issparse(data):
         return array_source(data, None, None)[0]

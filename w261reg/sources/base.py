@@ -6,6 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from w261reg.sources.columns import Columns
+
 # a leaf's features take about this many bytes as float64: it is a task's unit of memory
 LEAF_BYTES = 2**24
 TEXT_LEAF_BYTES = 2**24
@@ -23,11 +25,13 @@ class Source(ABC):
         schema: names and types of the columns.
         description: for logs.
         width_costs_a_pass: `vector_width` looks at all of the data.
+        rows: of the table, where that is known without reading it; else None.
     """
 
     schema: pa.Schema
     description: str
     width_costs_a_pass: bool = False
+    rows: int | None = None
 
     @abstractmethod
     def handles(self, width: int) -> list[Handle]:
@@ -47,6 +51,14 @@ class Source(ABC):
         Raises:
             InputError: the data cannot be read as this table.
         """
+
+    def weigh(self, handle: Handle) -> float:
+        """How much work a leaf is, beside the others: bytes, or 1 each."""
+        return 1.0
+
+    def values_per_row(self, columns: Columns) -> int:
+        """Numbers stored a row: what leaves are cut by. Fewer than n where vectors are sparse."""
+        return len(columns.names)
 
     def vector_width(self, column: str, run: Any = map) -> int:
         """Length of the vectors in a column; found in the first row that has one.

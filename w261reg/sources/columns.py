@@ -1,6 +1,6 @@
 """From Arrow record batches, which every source gives, to blocks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,49 +83,81 @@ def to_block(batch: pa.RecordBatch, columns: Columns) -> Block:
         InputError: vectors of the wrong length.
     """
     defects: dict[tuple[str, str], int] = {}
-    x: Array | sparse.csr_array
-    if columns.vector:
-        column = columns.columns[0]
-        x = vectors(batch.column(column), len(columns.names), column)
-        data = x.data if isinstance(x, sparse.csr_array) else x
-        _count(defects, column, 0, np.ravel(data))
-        if batch.column(column).null_count:
-            defects[column, "null"] = batch.column(column).null_count
-    else:
-        x = _matrix(batch, columns, defects)
     rows = batch.num_rows
-    y, labels = np.zeros(rows), None
+    y, weight = np.zeros(rows), np.ones(rows)
     if columns.label is not None:
         y = _label(batch.column(columns.label), columns, defects)
-    weight = np.ones(rows)
     if columns.weight is not None:
         weight = _numbers(batch.column(columns.weight), columns.weight, defects)
         if (negative := int((weight < 0).sum())) > 0:
             defects[columns.weight, "negative"] = negative
-    census = Census(rows, defects)
-    if defects:
-        return DenseBlock.of(np.zeros((0, len(columns.names))), y[:0], weight[:0], census)
     used = weight > 0
-    if columns.classes and columns.label is not None:
-        labels = _classes(batch.column(columns.label).filter(pa.array(used)))
+    census = Census(rows)
+    if columns.classes and columns.label is not None and not defects:
+        label = batch.column(columns.label)
+        labels = _classes(label if used.all() else label.filter(pa.array(used)))
         census = replace(census, labels=labels)
-    if isinstance(x, sparse.csr_array):
-        if not used.all():
-            x, y, weight = x[used], y[used], weight[used]
-        return SparseBlock.of(x, y, weight, census)
+    if columns.vector:
+        block = _of_vectors(batch, columns, y, weight, used, census, defects)
+    else:
+        block = _of_numbers(batch, columns, y, weight, used, census, defects)
+    if defects:
+        return DenseBlock.of(
+            np.zeros((0, len(columns.names))), y[:0], weight[:0], Census(rows, defects)
+        )
+    return block
+
+
+def _of_vectors(
+    batch: pa.RecordBatch,
+    columns: Columns,
+    y: Array,
+    weight: Array,
+    used: NDArray[np.bool_],
+    census: Census,
+    defects: dict[tuple[str, str], int],
+) -> Block:
+    column = columns.columns[0]
+    x = vectors(batch.column(column), len(columns.names), column)
+    _count(defects, column, 0, np.ravel(x.data if isinstance(x, sparse.csr_array) else x))
+    if batch.column(column).null_count:
+        defects[column, "null"] = batch.column(column).null_count
+    if defects:
+        x, y, weight, used = x[:0], y[:0], weight[:0], used[:0]
     if not used.all():
-        return DenseBlock.of(x[used], y[used], weight[used], census)
+        x, y, weight = x[used], y[used], weight[used]
+    if isinstance(x, sparse.csr_array):
+        return SparseBlock.of(x, y, weight, census)
     return DenseBlock.of(x, y, weight, census)
 
 
-def _matrix(batch: pa.RecordBatch, columns: Columns, defects: dict[tuple[str, str], int]) -> Array:
-    x = np.empty((batch.num_rows, len(columns.columns)))
-    for j, name in enumerate(columns.columns):
-        x[:, j] = _float(batch.column(name))
-    if not np.isfinite(x).all():
-        for j, name in enumerate(columns.columns):
-            _count(defects, name, batch.column(name).null_count, x[:, j])
-    return x
+def _of_numbers(
+    batch: pa.RecordBatch,
+    columns: Columns,
+    y: Array,
+    weight: Array,
+    used: NDArray[np.bool_],
+    census: Census,
+    defects: dict[tuple[str, str], int],
+) -> Block:
+    every = bool(used.all())
+
+    def each() -> Iterator[Array]:
+        for name in columns.columns:
+            values = _float(batch.column(name))
+            if not every:
+                if not np.isfinite(values).all():  # also where the weight is 0
+                    _count(defects, name, batch.column(name).null_count, values)
+                values = values[used]
+            yield values
+
+    n = len(columns.columns)
+    y, weight = (y, weight) if every else (y[used], weight[used])
+    block = DenseBlock.of_columns(each(), n, y, weight, census)
+    if block.bounds is not None and not np.isfinite(block.bounds).all():
+        for name in columns.columns:
+            _count(defects, name, batch.column(name).null_count, _float(batch.column(name)))
+    return block
 
 
 def _float(column: pa.Array) -> Array:

@@ -4,28 +4,43 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
 from w261reg.errors import InputError
 from w261reg.sources.base import Handle, Source, leaf_rows
+from w261reg.sources.columns import Columns
+
+
+def is_pandas_frame(data: Any) -> bool:
+    """Whether this is a pandas DataFrame; does not import pandas, which costs each worker 0.4 s."""
+    return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "set_axis")
 
 
 class TableSource(Source):
     """An Arrow table, or a pandas DataFrame."""
 
     def __init__(self, table: Any) -> None:
-        if isinstance(table, pd.DataFrame):
+        if is_pandas_frame(table):
             named = table.set_axis([str(name) for name in table.columns], axis=1)
             table = pa.Table.from_pandas(named, preserve_index=False)
         self.table: pa.Table = table
         self.schema = self.table.schema.remove_metadata()
-        self.description = f"table of {self.table.num_rows} rows"
+        self.rows = self.table.num_rows
+        self.description = f"table of {self.rows} rows"
 
     def handles(self, width: int) -> list[Handle]:
         size = leaf_rows(width)
         return [(start, size) for start in range(0, self.table.num_rows, size)]
+
+    def values_per_row(self, columns: Columns) -> int:
+        n, rows = len(columns.names), self.table.num_rows
+        column = self.table.column(columns.columns[0]) if columns.vector else None
+        if column is None or not pa.types.is_struct(column.type) or rows == 0:
+            return n
+        values = pc.list_value_length(pc.struct_field(column, "values"))
+        return max(1, min(n, -(-(pc.sum(values).as_py() or 0) // rows)))
 
     def read(
         self, handles: Sequence[Handle], columns: Sequence[str] | None, numeric: Sequence[str]

@@ -1,14 +1,18 @@
 """From a source to a dataset: leaves are read and packed where they will be used."""
 
+import pickle
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from dataclasses import replace
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from w261reg.blocks import Block, Census, DenseBlock
+from w261reg.blocks.store import Packed
 from w261reg.datasets import Dataset, LocalDataset
 from w261reg.datasets.failure import spark_failures
+from w261reg.datasets.recipe import Item, Recipe
 from w261reg.errors import InputError
 from w261reg.sources.base import Handle, Source
 from w261reg.sources.columns import Columns, is_text, to_block
@@ -16,12 +20,16 @@ from w261reg.sources.frame import select_plain
 from w261reg.sources.paths import one_line
 
 if TYPE_CHECKING:
-    from pyspark import SparkContext
+    from pyspark import RDD, SparkContext
     from pyspark.sql import DataFrame
 
 
 def pack(
-    source: Source, handles: Sequence[Handle], first: int, columns: Columns
+    source: Source,
+    handles: Sequence[Handle],
+    first: int,
+    columns: Columns,
+    storage: str = "float64",
 ) -> Iterator[tuple[int, Block]]:
     """(leaf, block) of some leaves, numbered from `first`.
 
@@ -34,11 +42,23 @@ def pack(
     try:
         for position, batch in source.read(handles, columns.needed, numeric):
             leaf = first + position
-            yield leaf, to_block(batch, columns)
+            yield leaf, stored(to_block(batch, columns), storage)
     except InputError as error:
         yield leaf, _refused(str(error), columns)
     except OSError as error:
         yield leaf, _refused(f"{source.description} cannot be read: {one_line(error)}", columns)
+
+
+def stored(block: Block, storage: str) -> Block:
+    """The block with features of type `storage`. Raises InputError where they do not fit it."""
+    if storage == "float64":
+        return block
+    with np.errstate(over="ignore"):
+        rounded = block.stored_as(storage)
+    if rounded.rows and not np.isfinite(rounded.range()).all():
+        largest = float(np.finfo(storage).max)
+        raise InputError(f"storage {storage} holds numbers up to {largest:.2g}: a feature has more")
+    return rounded
 
 
 def _refused(why: str, columns: Columns) -> Block:
@@ -47,10 +67,13 @@ def _refused(why: str, columns: Columns) -> Block:
     return DenseBlock.of(empty, nothing, nothing, Census(invalid=why))
 
 
-def local_dataset(source: Source, columns: Columns) -> LocalDataset:
+def local_dataset(source: Source, columns: Columns, storage: str = "float64") -> LocalDataset:
     """All leaves in this process."""
-    handles = source.handles(len(columns.names))
-    return LocalDataset(pack(source, handles, 0, columns), len(columns.names))
+    entries = source.values_per_row(columns)
+    leaves = pack(source, source.handles(entries), 0, columns, storage)
+    dataset = LocalDataset(leaves, len(columns.names))
+    dataset.entries = entries
+    return dataset
 
 
 def spark_dataset(
@@ -58,61 +81,103 @@ def spark_dataset(
     source: Source,
     columns: Columns,
     tasks: int | None = None,
-    aggregation_depth: int | None = None,
+    storage: str = "float64",
+    **options: Any,
 ) -> Dataset:
-    """Leaves dealt out in runs of equal number to `tasks` tasks (Spark's default parallelism)."""
+    """Leaves dealt out in contiguous runs of about equal bytes to tasks.
+
+    Args:
+        context: the running Spark.
+        source, columns: what to read.
+        tasks: how many; None is Spark's default parallelism.
+        storage: the features' type in the packed blocks.
+        options: of RddDataset.
+
+    Raises:
+        InputError: the source has no rows.
+    """
     from w261reg.datasets.rdd import RddDataset
 
-    handles = source.handles(len(columns.names))
+    entries = source.values_per_row(columns)
+    handles = source.handles(entries)
     if not handles:
         raise InputError(f"{source.description} has no rows")
-    runs = deal(len(handles), tasks or context.defaultParallelism)
+    runs = deal([source.weigh(handle) for handle in handles], tasks or context.defaultParallelism)
     parts = [(run.start, [handles[i] for i in run]) for run in runs]
 
-    def blocks(part: tuple[int, list[Any]]) -> Iterator[tuple[int, Block]]:
-        return pack(source, part[1], part[0], columns)
+    def reading(recipe: Recipe) -> "RDD[Item]":
+        def read(index: int, part: Iterable[Any]) -> Iterator[Item]:
+            given = list(part)
+            leaves = chain.from_iterable(
+                pack(source, own, first, columns, storage) for first, own in given
+            )
+            return recipe.run(index, leaves)
 
-    rdd = context.parallelize(parts, len(parts)).flatMap(blocks)
+        return context.parallelize(parts, len(parts)).mapPartitionsWithIndex(read)
+
     leaves = [list(run) for run in runs]
-    return RddDataset(rdd, len(columns.names), leaves, aggregation_depth)
+    dataset = RddDataset(context, reading, len(parts), len(columns.names), leaves, **options)
+    dataset.rows, dataset.entries = source.rows, entries
+    return dataset
 
 
-def deal(leaves: int, tasks: int) -> list[range]:
-    """Contiguous runs, as equal as can be, none empty."""
-    tasks = max(1, min(tasks, leaves))
-    cuts = [leaves * i // tasks for i in range(tasks + 1)]
-    return [range(a, b) for a, b in pairwise(cuts)]
+def deal(weights: Sequence[float], tasks: int) -> list[range]:
+    """Contiguous runs of leaves, of weights as equal as can be, none empty."""
+    tasks = max(1, min(tasks, len(weights)))
+    ends = np.cumsum(weights)
+    cuts = [0]
+    for i in range(1, tasks):
+        cut = int(np.searchsorted(ends, ends[-1] * i / tasks - 1e-9 * ends[-1])) + 1
+        cuts.append(min(max(cut, cuts[-1] + 1), len(weights) - tasks + i))
+    return [range(a, b) for a, b in pairwise([*cuts, len(weights)])]
 
 
 def frame_dataset(
-    frame: "DataFrame", columns: Columns, aggregation_depth: int | None = None
+    frame: "DataFrame", columns: Columns, storage: str = "float64", **options: Any
 ) -> Dataset:
     """The rows of a Spark DataFrame, by mapInArrow; each partition is one leaf.
 
     A DataFrame's rows have no order of their own: its leaves are those of the partitions as Spark
-    delivers them.
-    """
-    import pickle
+    delivers them. The tasks that see the rows do not know which partition of the RDD they are
+    (Spark tells them their number in the job): the number is set behind them.
 
+    Args:
+        frame: the rows.
+        columns: what they hold.
+        storage: the features' type in the packed blocks.
+        options: of RddDataset.
+    """
     from w261reg.datasets.rdd import RddDataset
 
-    def to_bytes(batches: Iterator[Any]) -> Iterator[Any]:
-        import pyarrow as pa
+    plain = select_plain(frame, columns.needed)
 
-        for given in batches:
-            batch = pa.record_batch(given.columns, names=columns.needed)
-            try:
-                block = to_block(batch, columns)
-            except InputError as error:
-                block = _refused(str(error), columns)
-            payload = pickle.dumps(block, pickle.HIGHEST_PROTOCOL)
-            yield pa.record_batch([pa.array([payload], pa.binary())], names=["block"])
+    def reading(recipe: Recipe) -> "RDD[Item]":
+        def to_items(batches: Iterator[Any]) -> Iterator[Any]:
+            import pyarrow as pa
 
-    def numbered(index: int, rows: Iterable[Any]) -> Iterator[tuple[int, Block]]:
-        for row in rows:
-            yield index, pickle.loads(bytes(row[0]))
+            def blocks() -> Iterator[tuple[int, Block]]:
+                for given in batches:
+                    batch = pa.record_batch(given.columns, names=columns.needed)
+                    try:
+                        yield 0, stored(to_block(batch, columns), storage)
+                    except InputError as error:
+                        yield 0, _refused(str(error), columns)
+
+            for item in recipe.run(None, blocks()):
+                payload = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+                yield pa.record_batch([pa.array([payload], pa.binary())], names=["item"])
+
+        def numbered(index: int, rows: Iterable[Any]) -> Iterator[Item]:
+            for row in rows:
+                item = pickle.loads(bytes(row[0]))
+                if isinstance(item, Packed):
+                    yield replace(item, partition=index, first_leaf=index)
+                else:
+                    yield item[0], index, item[2]
+
+        return plain.mapInArrow(to_items, "item binary").rdd.mapPartitionsWithIndex(numbered)
 
     with spark_failures("reading the DataFrame"):
-        packed = select_plain(frame, columns.needed).mapInArrow(to_bytes, "block binary")
-        rdd = packed.rdd.mapPartitionsWithIndex(numbered)
-        return RddDataset(rdd, len(columns.names), None, aggregation_depth)
+        tasks = plain.rdd.getNumPartitions()
+    context = frame.sparkSession.sparkContext
+    return RddDataset(context, reading, tasks, len(columns.names), None, **options)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from w261reg.errors import InputError
 from w261reg.sources.base import Handle, Source, leaf_rows
+from w261reg.sources.columns import Columns
 from w261reg.sources.paths import Files, one_line
 
 
@@ -21,6 +22,31 @@ class Slice(NamedTuple):
     number: int
     size: int
     constants: tuple[tuple[str, Any], ...]
+    nbytes: float
+
+
+class _Group(NamedTuple):
+    """What a row group's footer tells: rows, bytes, and the values of nested columns."""
+
+    rows: int
+    nbytes: int
+    values: dict[str, int]
+
+    @classmethod
+    def of(cls, group: Any) -> "_Group":
+        columns = [group.column(j) for j in range(group.num_columns)]
+        nested = {c.path_in_schema: c.num_values for c in columns if "." in c.path_in_schema}
+        return cls(group.num_rows, group.total_byte_size, nested)
+
+    def most_values(self, column: str) -> int:
+        """Values of the longest part of a nested column: its vectors' elements."""
+        return max(
+            (n for path, n in self.values.items() if path.startswith(f"{column}.")), default=0
+        )
+
+    def share(self, number: int, size: int) -> float:
+        """The part of the group's bytes that a slice has."""
+        return self.nbytes * (min(self.rows, (number + 1) * size) - number * size) / self.rows
 
 
 class ParquetSource(Source):
@@ -34,7 +60,7 @@ class ParquetSource(Source):
         self.given = files.given
         self.filesystem = files.filesystem
         self.description = f"Parquet {files.given}"
-        self.groups: list[tuple[str, int, int, tuple[tuple[str, Any], ...]]] = []
+        self.groups: list[tuple[str, int, _Group, tuple[tuple[str, Any], ...]]] = []
         schema: pa.Schema | None = None
         for path in files.paths:
             constants = _constants(path[len(files.root) :]) if files.folder else ()
@@ -43,8 +69,8 @@ class ParquetSource(Source):
                     reader = pq.ParquetFile(file)
                     own = reader.schema_arrow.remove_metadata()
                     counts = [
-                        reader.metadata.row_group(g).num_rows
-                        for g in range(reader.metadata.num_row_groups)
+                        _Group.of(reader.metadata.row_group(g))
+                        for g in range(reader.num_row_groups)
                     ]
             except (pa.ArrowException, OSError) as error:
                 raise InputError(f"data {path} is not Parquet: {one_line(error)}") from None
@@ -61,17 +87,29 @@ class ParquetSource(Source):
                     f"data {files.given} has files of different columns: {different[0]!r} is not "
                     f"in all of them ({path})"
                 )
-            self.groups += [(path, g, count, constants) for g, count in enumerate(counts)]
+            self.groups += [(path, g, group, constants) for g, group in enumerate(counts)]
         assert schema is not None
         self.schema = schema
+        self.rows = sum(group.rows for _, _, group, _ in self.groups)
 
     def handles(self, width: int) -> list[Handle]:
         size = leaf_rows(width)
         return [
-            Slice(path, group, number, size, constants)
-            for path, group, rows, constants in self.groups
-            for number in range(-(-rows // size))
+            Slice(path, index, number, size, constants, group.share(number, size))
+            for path, index, group, constants in self.groups
+            for number in range(-(-group.rows // size))
         ]
+
+    def weigh(self, handle: Slice) -> float:
+        return handle.nbytes
+
+    def values_per_row(self, columns: Columns) -> int:
+        n = len(columns.names)
+        if not columns.vector:
+            return n
+        name = columns.columns[0]
+        values = sum(group.most_values(name) for _, _, group, _ in self.groups)
+        return max(1, min(n, -(-values // max(1, self.rows or 0))))
 
     def read(
         self, handles: Sequence[Handle], columns: Sequence[str] | None, numeric: Sequence[str]
@@ -106,7 +144,7 @@ class ParquetSource(Source):
             for batch in reader.iter_batches(
                 batch_size=size, row_groups=[group], columns=own, use_threads=False
             ):
-                columns = {name: batch.column(name) for name in own}
+                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
                 for name, value in constants.items():
                     if name in wanted and name not in columns:
                         columns[name] = pa.repeat(pa.scalar(value), batch.num_rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from w261reg.errors import InputError
+from w261reg.errors import InputError, Unreachable
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,15 @@ def find(path: str) -> Files:
     """The files of a path or URI.
 
     Raises:
+        Unreachable: pyarrow does not know, or cannot reach, its file system.
         InputError: there is nothing there, or nothing that can be read.
     """
     try:
         if "://" in path:
-            filesystem, inner = pafs.FileSystem.from_uri(path)
+            try:
+                filesystem, inner = pafs.FileSystem.from_uri(path)
+            except (OSError, pa.ArrowException) as error:
+                raise Unreachable(f"data {path} cannot be read: {one_line(error)}") from None
         else:
             filesystem, inner = pafs.LocalFileSystem(), os.path.abspath(path)
         info = filesystem.get_file_info(inner)
@@ -80,6 +84,15 @@ def head(files: Files, index: int = 0, size: int = 2**20) -> bytes:
             return bytes(stream.read(size))
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"data {files.given} cannot be read: {one_line(error)}") from None
+
+
+def reachable(files: Files) -> str:
+    """Why a file cannot be opened from here; "" if it can."""
+    try:
+        with files.filesystem.open_input_file(files.paths[0]):
+            return ""
+    except (OSError, pa.ArrowException) as error:
+        return one_line(error)
 
 
 def one_line(error: BaseException) -> str:
