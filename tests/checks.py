@@ -215,7 +215,7 @@ LONGER: dict[str, dict[str, float]] = {"gd": {"max_iter": 20_000}, "lbfgs": {"ma
 def check_solver(kind: type[Solver], problem: Problem) -> FitResult | None:
     """The solver's answer against an independent one, or its refusal before the first pass."""
     solver = kind(**LONGER.get(kind.name, {}))  # type: ignore[arg-type]
-    objective = objective_of(problem, gram=kind.gram)
+    objective = objective_of(problem, kind.first_pass)
     refused = (kind.smooth_only and not objective.smooth) or (
         kind.quadratic_only and not objective.loss.quadratic
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import optimize, sparse
 from sklearn import linear_model
 
-from w261reg.aggregators import Summarise, Summary
+from w261reg.aggregators import Sample, Several, Summarise, Summary
 from w261reg.blocks import Block, Census, DenseBlock, SparseBlock
 from w261reg.conventions import strengths
 from w261reg.datasets import LocalDataset
@@ -20,6 +20,7 @@ from w261reg.datasets.tree import Leaf
 from w261reg.losses import get_loss
 from w261reg.objective import Objective
 from w261reg.penalties import Penalty
+from w261reg.solvers import FirstPass
 
 Array = NDArray[np.float64]
 
@@ -94,13 +95,19 @@ def summary_of(problem: Problem, gram: bool = True) -> Summary:
 
 def objective_of(
     problem: Problem,
-    gram: bool = True,
+    first: FirstPass = FirstPass.GRAM,
     convention: str = "canonical",
     extra: tuple[Penalty, ...] = (),
+    every: int = 3,
 ) -> Objective:
-    """The package's objective of a problem, after the first pass."""
-    dataset = dataset_of(problem)
-    summary = dataset.aggregate(Summarise(problem.x.shape[1], gram))
+    """The package's objective of a problem, after the first pass; samples are 1 row in `every`."""
+    dataset, n = dataset_of(problem), problem.x.shape[1]
+    whole: Any = Summarise(n, gram=first is FirstPass.GRAM)
+    sample: Summary | None = None
+    if first is FirstPass.SAMPLE:
+        summary, sample = dataset.aggregate(Several(whole, Sample(Summarise(n, True), every)))
+    else:
+        summary = dataset.aggregate(whole)
     loss = get_loss(problem.loss)
     canonical = strengths(
         convention,
@@ -111,7 +118,7 @@ def objective_of(
         fit_intercept=problem.fit_intercept,
         standardization=problem.standardization,
     )
-    return Objective(dataset, loss, summary, canonical, problem.fit_intercept, extra)
+    return Objective(dataset, loss, summary, canonical, problem.fit_intercept, extra, sample, every)
 
 
 # --- the same in plain numpy --------------------------------------------------------------------

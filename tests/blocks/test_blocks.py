@@ -1,5 +1,7 @@
 """Dense and sparse blocks against numpy on the raw matrix."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis.extra import numpy as stn
 from numpy.typing import NDArray
 from scipy import sparse
 
-from w261reg.blocks import Block, Census, DenseBlock, SparseBlock
+from w261reg.blocks import Block, Census, DenseBlock, SparseBlock, symmetric
 from w261reg.blocks.dense import origin_of
 
 Array = NDArray[np.float64]
@@ -36,6 +38,14 @@ def make(kind: str, x: Array) -> Block:
     return DenseBlock.of(x.copy(), y, weight, census)
 
 
+def gram_of(block: Block, h: Array, centre: Array, scale: Array) -> Array:
+    """D (X - centre)' diag(h) (X - centre) D, by `add_gram` to nothing."""
+    n = block.n_features
+    total = np.zeros((n, n), order="F")
+    block.add_gram(total, h, centre, scale)
+    return symmetric(total)
+
+
 @pytest.mark.parametrize("centred", ["zero", "mean", "own", "far"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_linear_algebra_is_numpys(kind: str, centred: str) -> None:
@@ -61,7 +71,7 @@ def test_linear_algebra_is_numpys(kind: str, centred: str) -> None:
         np.testing.assert_allclose(block.t_dot(r, centre), a.T @ r, rtol=1e-13, atol=1e-12 * size)
     gram = (a * scale).T @ ((a * scale) * h[:, None])
     tolerance = float(1e-13 * size**2 * len(x))
-    np.testing.assert_allclose(block.gram(h, centre, scale), gram, rtol=1e-13, atol=tolerance)
+    np.testing.assert_allclose(gram_of(block, h, centre, scale), gram, rtol=1e-13, atol=tolerance)
     squares = block.squares(h, centre, scale)
     np.testing.assert_allclose(squares, np.diagonal(gram), rtol=1e-13, atol=tolerance)
     design = np.sqrt(h)[:, None] * a * scale
@@ -81,7 +91,7 @@ def test_dense_keeps_the_digits_of_centred_columns() -> None:
     centre = block.reference()
     relative = spread - spread.min()
     np.testing.assert_array_equal(block.dot(w, centre), relative)
-    assert block.gram(np.ones(40), centre, one)[0, 0] == pytest.approx(
+    assert gram_of(block, np.ones(40), centre, one)[0, 0] == pytest.approx(
         float(relative[:, 0] @ relative[:, 0]), rel=1e-14
     )
 
@@ -102,7 +112,7 @@ def test_a_sparse_column_far_from_zero_keeps_its_digits() -> None:
     x = np.column_stack([1e9 + rng.normal(size=400), np.where(rng.random(400) < 0.2, 1.0, 0.0)])
     centre = x.mean(axis=0)
     blocks = [make(kind, x) for kind in ("dense", "sparse")]
-    dense, thin = (b.gram(np.ones(400), centre, np.ones(2)) for b in blocks)
+    dense, thin = (gram_of(b, np.ones(400), centre, np.ones(2)) for b in blocks)
     np.testing.assert_allclose(thin, dense, rtol=1e-13)
     np.testing.assert_array_equal(blocks[1].design(np.ones(400), np.zeros(2), np.ones(2)), x)
 
@@ -135,14 +145,25 @@ def test_pieces_cover_the_rows_in_order(kind: str, rows: int, n: int) -> None:
 )
 @settings(derandomize=True, deadline=None, max_examples=300)
 def test_origin_is_lossless(x: Array) -> None:
-    origin = origin_of(x)
+    origin = origin_of(x.min(axis=0), x.max(axis=0))
     # -0.0 + 0.0 is 0.0: the sign of zero is the one thing that may change
     np.testing.assert_array_equal((x - origin) + origin, x)
     block = DenseBlock.of(x.copy(), np.zeros(len(x)), np.ones(len(x)), Census())
-    np.testing.assert_array_equal(block.values + block.origin, x)
-    low, high = block.range()
-    np.testing.assert_array_equal(low, x.min(axis=0))
-    np.testing.assert_array_equal(high, x.max(axis=0))
+    _is(block, x)
+    columns = DenseBlock.of_columns(
+        iter(x.T.copy()), x.shape[1], block.y, block.weight, block.census
+    )
+    _is(columns, x)
+    np.testing.assert_array_equal(columns.origin, block.origin)
+
+
+def _is(block: DenseBlock, x: Array) -> None:
+    """The block holds x, and knows its range; also where it has to look for it."""
+    np.testing.assert_array_equal(np.hstack(list(block.parts)).T + block.origin, x)
+    for known in (block, replace(block, bounds=None)):
+        low, high = known.range()
+        np.testing.assert_array_equal(low, x.min(axis=0))
+        np.testing.assert_array_equal(high, x.max(axis=0))
 
 
 @given(
@@ -155,14 +176,19 @@ def test_origin_of_narrow_columns_is_exact(size: float, factors: list[float], si
     x = sign * size * np.array(factors)[:, None]
     if not np.abs(x).max() <= 2 * np.abs(x).min():
         return
-    origin = origin_of(x)
+    origin = origin_of(x.min(axis=0), x.max(axis=0))
     assert origin[0] == x[np.argmin(np.abs(x)), 0]
     np.testing.assert_array_equal((x - origin) + origin, x)
 
 
 def test_origin_of_nothing() -> None:
-    assert origin_of(np.zeros((0, 3))).tolist() == [0.0, 0.0, 0.0]
-    assert origin_of(np.array([[1.0, -1.0, 3.0], [2.5, 1.0, 4.0]])).tolist() == [0.0, 0.0, 3.0]
+    nothing = np.zeros(0)
+    empty = DenseBlock.of(np.zeros((0, 3)), nothing, nothing, Census())
+    assert empty.origin.tolist() == [0.0, 0.0, 0.0]
+    columns = DenseBlock.of_columns(iter([nothing] * 3), 3, nothing, nothing, Census())
+    assert columns.origin.tolist() == [0.0, 0.0, 0.0]
+    low, high = np.array([1.0, -1.0, 3.0]), np.array([2.5, 1.0, 4.0])
+    assert origin_of(low, high).tolist() == [0.0, 0.0, 3.0]
 
 
 # --- the census ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tests.problems import Problem, example, objective_of, reference_answer, value_at
 from w261reg import train
-from w261reg.solvers import Status, minimise
+from w261reg.solvers import FirstPass, Status, minimise
 from w261reg.solvers.gradient_descent import GradientDescent
 
 Array = NDArray[np.float64]
@@ -30,7 +30,7 @@ def ridge(**changes: Any) -> Problem:
 
 
 def run(problem: Problem, **options: Any) -> Any:
-    return minimise(GradientDescent(**options), objective_of(problem, gram=False))
+    return minimise(GradientDescent(**options), objective_of(problem, FirstPass.MOMENTS))
 
 
 @pytest.mark.parametrize("intercept", [True, False])

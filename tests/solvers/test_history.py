@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.problems import example, objective_of
-from w261reg.solvers import SOLVERS, Iteration, minimise
+from w261reg.solvers import SOLVERS, FirstPass, Iteration, minimise
 from w261reg.solvers.base import FitResult
 
 
@@ -15,7 +15,7 @@ def solve(solver: str, loss: str, **changes: Any) -> tuple[FitResult, int, list[
     """The result, the dataset's passes, and what the monitor saw."""
     seen: list[Iteration] = []
     kind = SOLVERS[solver]
-    objective = objective_of(example(loss).but(**changes), gram=kind.gram)
+    objective = objective_of(example(loss).but(**changes), kind.first_pass)
     result = minimise(kind(), objective, monitor=seen.append)
     return result, objective.dataset.passes, seen
 
@@ -61,7 +61,7 @@ def test_passes_of_proofs_are_counted_too(solver: str) -> None:
 
 
 def test_passes_of_a_step_not_taken_are_counted_too() -> None:
-    objective = objective_of(example("mse"), gram=False)
+    objective = objective_of(example("mse"), FirstPass.MOMENTS)
     result = minimise(SOLVERS["gd"](step_size=1e300), objective)  # type: ignore[call-arg]
     assert result.status == "diverged"
     assert result.history[-1].passes == objective.dataset.passes

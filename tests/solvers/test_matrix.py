@@ -16,10 +16,8 @@ from tests.problems import (
     value_at,
 )
 from w261reg.errors import InputError
-from w261reg.losses import get_loss
 from w261reg.penalties import PENALTIES
 from w261reg.solvers import SOLVERS, Status, minimise
-from w261reg.solvers.choose import choose
 
 PENALTY = {"none": (0.0, 0.0), "l2": (0.05, 0.0), "l1": (0.12, 1.0), "en": (0.2, 0.6)}
 
@@ -150,16 +148,6 @@ def test_the_same_bits_twice(solver: str) -> None:
     a, b = (minimise(SOLVERS[solver](), objective_of(problem)) for _ in range(2))
     assert a.w.tobytes() == b.w.tobytes()
     assert [i.objective for i in a.history] == [i.objective for i in b.history]
-
-
-def test_choice_of_auto() -> None:
-    mse, bxe = get_loss("mse"), get_loss("bxe")
-    assert choose(mse, 10, False, None)[0] == "gram"
-    assert choose(mse, 10, True, None)[0] == "gram"
-    assert choose(bxe, 10, False, None)[0] == "newton"
-    assert choose(bxe, 10, True, None)[0] == "proximal"
-    assert choose(bxe, 10, True, 0.1)[0] == "gd"
-    assert choose(mse, 100_000, False, None)[0] == "lbfgs"
 
 
 # --- where L1 is so strong that nothing is left -------------------------------------------------

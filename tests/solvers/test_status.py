@@ -23,7 +23,7 @@ from w261reg.datasets import LocalDataset
 from w261reg.errors import InputError
 from w261reg.losses import get_loss
 from w261reg.objective import Evaluation, Objective
-from w261reg.solvers import SOLVERS, FitResult, Solver, Status, minimise
+from w261reg.solvers import SOLVERS, FirstPass, FitResult, Solver, Status, minimise
 
 Array = NDArray[np.float64]
 SMOOTH_CLASSIFIERS = sorted(name for name, kind in SOLVERS.items() if not kind.quadratic_only)
@@ -39,7 +39,7 @@ def solve(name: str, problem: Problem, **options: float) -> FitResult:
         options["max_iter"] = 20_000
     if name == "gd":
         options["standardized"] = problem.standardization
-    return minimise(kind(**options), objective_of(problem, gram=kind.gram))  # type: ignore[arg-type]
+    return minimise(kind(**options), objective_of(problem, kind.first_pass))  # type: ignore[arg-type]
 
 
 # --- separation ---------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_no_hessian_that_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     proven = solve("lbfgs", problem)
     assert proven.status is Status.CONVERGED
     monkeypatch.setattr("w261reg.solvers.base.MAX_HESSIAN_FEATURES", 3)
-    objective = objective_of(problem, gram=False)
+    objective = objective_of(problem, FirstPass.MOMENTS)
     evaluate = objective.evaluate
 
     def first_order(theta: Array, order: int, label: str = "") -> Evaluation:

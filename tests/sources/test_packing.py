@@ -20,7 +20,7 @@ from w261reg.sources.select import select
 @pytest.mark.parametrize("leaves", [0, 1, 2, 3, 7, 64, 100])
 @pytest.mark.parametrize("tasks", [1, 2, 3, 7, 200])
 def test_deal_covers_all_leaves_evenly(leaves: int, tasks: int) -> None:
-    runs = deal(leaves, tasks)
+    runs = deal([2.5] * leaves, tasks)
     assert [leaf for run in runs for leaf in run] == list(range(leaves))
     sizes = [len(run) for run in runs]
     assert max(sizes) - min(sizes) <= 1

@@ -8,8 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from w261reg.blocks.store import Packed
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
+from w261reg.datasets.recipe import Recipe
+from w261reg.datasets.tree import Leaf
 from w261reg.fitting import fit
 from w261reg.model import Model
 from w261reg.opening import source_columns
@@ -59,6 +62,13 @@ def fit_on(dataset: Dataset, settings: Settings, columns: Columns) -> Model:
         return fit(settings, dataset, columns, None, 0.0).model
     finally:
         dataset.release()
+
+
+def leaves_of(dataset: Any) -> list[Leaf]:
+    """What a dataset on Spark reads from its source, carried to the driver and not kept there."""
+    recipe = Recipe(None, keep=True, carry=float("inf"))
+    items: list[Packed] = dataset.reading(recipe).collect()
+    return [leaf for item in items for leaf in item.leaves()]
 
 
 def bits(value: Any) -> Any:

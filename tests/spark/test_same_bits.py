@@ -9,6 +9,7 @@ import pytest
 from tests.spark.helpers import (
     bits,
     fit_on,
+    leaves_of,
     model_bits,
     settings_of,
     table,
@@ -62,7 +63,7 @@ def test_every_pass(spark: "SparkSession", tmp_path: Path, form: str) -> None:
     assert all(isinstance(block, KIND[form]) for _, block in local.leaves)
     wanted = bits(local.aggregate(everything(5)))
     for tasks, depth in [(1, 1), (2, None), (7, 1), (7, 2), (7, 3)]:
-        dataset = spark_dataset(spark.sparkContext, source, columns, tasks, depth)
+        dataset = spark_dataset(spark.sparkContext, source, columns, tasks, aggregation_depth=depth)
         assert bits(dataset.aggregate(everything(5))) == wanted, (tasks, depth)
         dataset.release()
 
@@ -96,7 +97,7 @@ def test_every_solver(
     assert wanted.status == "converged"
     # one cut each: that all cuts agree is tested pass by pass
     tasks, depth = (7, 2) if (form, solver) in (("dense", "newton"), ("csr", "gram")) else (2, 1)
-    dataset = spark_dataset(spark.sparkContext, source, columns, tasks, depth)
+    dataset = spark_dataset(spark.sparkContext, source, columns, tasks, aggregation_depth=depth)
     assert model_bits(fit_on(dataset, settings, columns)) == model_bits(wanted)
 
 
@@ -105,8 +106,10 @@ def test_rows_keep_their_order(spark: "SparkSession", tmp_path: Path, tasks: int
     path = write_dense(tmp_path, True)
     _, columns = settings_of(path, loss="bxe")
     dataset: Any = spark_dataset(spark.sparkContext, open_path(str(path)), columns, tasks)
-    x = np.vstack([block.dot(np.eye(5), np.zeros(5)) for _, block in dataset.rdd.collect()])
+    leaves = leaves_of(dataset)
     dataset.release()
+    assert [leaf for leaf, _ in leaves] == list(range(len(leaves)))
+    x = np.vstack([block.dot(np.eye(5), np.zeros(5)) for _, block in leaves])
     np.testing.assert_array_equal(x, table()[0])
 
 
@@ -120,8 +123,8 @@ def test_empty_partitions_of_a_frame(spark: "SparkSession", depth: int) -> None:
     frame = spark.createDataFrame(rows, ["row", *names, "label"])
     frame = frame.repartition(9, "row").where("row % 7 < 2")
     columns = Columns(tuple(names), tuple(names), label="label", classes=True)
-    dataset: Any = frame_dataset(frame, columns, depth)
-    local = LocalDataset(dataset.rdd.collect(), 5)
+    dataset: Any = frame_dataset(frame, columns, aggregation_depth=depth)
+    local = LocalDataset(leaves_of(dataset), 5)
     filled = {leaf for leaf, block in local.leaves}
     assert 1 < len(filled) < dataset.tasks == 9
     got = dataset.aggregate(everything(5))
