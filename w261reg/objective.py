@@ -33,6 +33,7 @@ class Evaluation:
         margin: smallest margin of any row; infinite for losses without one.
         rounding: how far rounding may have moved the objective, beyond its own last digits.
         sampled: an estimate of `hessian` from a sample of the rows, where it was asked for.
+        diagonal: of `hessian` (p,), where it alone was asked for.
         beside: F at other points that rode along (k,).
     """
 
@@ -46,6 +47,7 @@ class Evaluation:
     margin: float = np.inf
     rounding: float = 0.0
     sampled: Array | None = None
+    diagonal: Array | None = None
     beside: Array | None = None
 
     @property
@@ -188,6 +190,18 @@ class Objective:
         hessian = self.null_curvature() * self._with_intercept(moments)
         return self.well_posed(hessian) + self.penalty_hessian(np.zeros(self.dataset.n_features))
 
+    def null_diagonal(self) -> Array:
+        """The diagonal of F's Hessian at the null model, out of the moments: (p,)."""
+        active = self.coordinates.active
+        mean = 0.0 if self.fit_intercept else self.summary.mean[active]
+        spread = np.hypot(self.summary.sd()[active], mean) * self.coordinates.unit
+        own = self.null_curvature() * self._ones(spread**2, 1.0)
+        return own + self.penalty_diagonal(np.zeros(self.dataset.n_features))
+
+    def _ones(self, features: Array, constant: float) -> Array:
+        """(p,) of a value for each active feature, and one for the intercept."""
+        return np.append(features, constant) if self.fit_intercept else features
+
     def well_posed(self, sampled: Array) -> Array:
         """A sampled Hessian of the loss with a part of its diagonal added: (p, p).
 
@@ -235,6 +249,7 @@ class Objective:
         label: str = "",
         beside: Array | None = None,
         sampled: bool = False,
+        diagonal: bool = False,
     ) -> Evaluation:
         """F, gradient and, for order 2, Hessian at theta (p,): one pass.
 
@@ -244,8 +259,9 @@ class Objective:
             label: of the pass.
             beside: further points (p, k) at which F is wanted, in the same pass.
             sampled: whether an estimate of the Hessian from a sample of the rows is wanted.
+            diagonal: whether the Hessian's diagonal is wanted, with order 1.
         """
-        parts: list[Aggregator[Sums]] = [self._evaluate(theta[:, None], order)]
+        parts: list[Aggregator[Sums]] = [self._evaluate(theta[:, None], order, diagonal)]
         if beside is not None:
             parts.append(self._evaluate(beside, 0))
         if sampled:
@@ -268,6 +284,10 @@ class Objective:
             estimate = self.well_posed(self._hessian(own, own.weight))
             estimate += self.penalty_hessian(self.coordinates.weights(theta))
             at = replace(at, sampled=estimate)
+        if diagonal:
+            own = self._ones(sums.diagonal[active], sums.curvature) / weight
+            own += self.penalty_diagonal(self.coordinates.weights(theta))
+            at = replace(at, diagonal=own)
         if beside is not None:
             at = replace(at, beside=self._values(others.pop(), beside))
         return at
@@ -302,11 +322,11 @@ class Objective:
             evaluate.name = f"{label}: {evaluate.name}"
         return self.dataset.aggregate(evaluate)
 
-    def _evaluate(self, thetas: Array, order: int) -> Evaluate:
+    def _evaluate(self, thetas: Array, order: int, diagonal: bool = False) -> Evaluate:
         w = self.coordinates.weights(thetas)
         b = self.coordinates.centred_intercept(thetas)
-        scale = self.coordinates.full_unit() if order == 2 else None
-        return Evaluate(self.loss, w, b, self.coordinates.centre, order, scale)
+        scale = self.coordinates.full_unit() if order == 2 or diagonal else None
+        return Evaluate(self.loss, w, b, self.coordinates.centre, order, scale, diagonal)
 
     def _evaluation(
         self,
@@ -347,6 +367,13 @@ class Objective:
         else:
             total[:n, :n] = unit[:, None] * raw[np.ix_(active, active)] * unit
         return total
+
+    def penalty_diagonal(self, w: Array) -> Array:
+        """The diagonal of `penalty_hessian` (p,), which may be all that fits in memory."""
+        raw = self.penalty.hessian(w)
+        raw = raw if raw.ndim == 1 else np.diagonal(raw)
+        unit = self.coordinates.unit
+        return self._ones(unit * (raw[self.coordinates.active] * unit), 0.0)
 
     def residual(self, theta: Array, loss_gradient: Array) -> float:
         """How far theta is from optimal, free of the units of features and weights.

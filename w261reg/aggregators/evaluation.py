@@ -23,7 +23,8 @@ class Sums:
         hessian: D sum s l'' (x - centre)(x - centre)' D, (n, n), the upper triangle of a matrix in
             Fortran's order; empty below order 2.
         mixed: D sum s l'' (x - centre), (n,); empty below order 2.
-        curvature: sum s l'', order 2 only.
+        curvature: sum s l'', order 2 or with the diagonal.
+        diagonal: D^2 sum s l'' (x - centre)^2, (n,); empty where it was not asked for.
         margin: the smallest margin of any row, (k,); infinite without rows.
         weight: S of these rows.
     """
@@ -35,6 +36,7 @@ class Sums:
     mixed: Array
     curvature: float
     margin: Array
+    diagonal: Array
     weight: float = 0.0
 
 
@@ -45,14 +47,22 @@ class Evaluate(Aggregator[Sums]):
         loss: the pointwise loss.
         w, b, centre: the models; centre (n,) is shared.
         order: 0 for values, 1 for gradients too, 2 for the Hessian too (then k = 1).
-        scale: D's diagonal (n,), order 2 only: powers of two, so that it costs no digits.
+        scale: D's diagonal (n,) for second derivatives: powers of two, so that it costs no digits.
+        diagonal: with order 1, the diagonal of the Hessian, too.
     """
 
     def __init__(
-        self, loss: Loss, w: Array, b: Array, centre: Array, order: int, scale: Array | None = None
+        self,
+        loss: Loss,
+        w: Array,
+        b: Array,
+        centre: Array,
+        order: int,
+        scale: Array | None = None,
+        diagonal: bool = False,
     ) -> None:
         self.loss, self.w, self.b, self.centre = loss, w, b, centre
-        self.order = order
+        self.order, self.diagonal = order, diagonal
         self.scale = np.ones(len(w)) if scale is None else scale
         self.name = ("loss", "loss and gradient", "loss, gradient and Hessian")[order]
 
@@ -65,6 +75,7 @@ class Evaluate(Aggregator[Sums]):
             hessian=np.zeros((n, n) if self.order >= 2 else (0, 0), order="F"),
             mixed=np.zeros(n if self.order >= 2 else 0),
             curvature=0.0,
+            diagonal=np.zeros(n if self.diagonal else 0),
             margin=np.full(k, np.inf),
         )
 
@@ -87,6 +98,10 @@ class Evaluate(Aggregator[Sums]):
             value, derivative = self.loss.first(block.y, z)
             state.value += s @ value
             self._add_gradient(state, block, derivative)
+            if self.diagonal:
+                h = s * self.loss.curvature(block.y, z)[:, 0]
+                state.diagonal += block.squares(h, self.centre, self.scale)
+                state.curvature += float(h.sum())
         else:
             value, derivative, curvature = self.loss.all(block.y, z)
             state.value += s @ value
@@ -111,10 +126,12 @@ class Evaluate(Aggregator[Sums]):
         left.hessian += right.hessian
         left.mixed += right.mixed
         left.curvature += right.curvature
+        left.diagonal += right.diagonal
         left.margin = np.minimum(left.margin, right.margin)
         left.weight += right.weight
         return left
 
     def nbytes(self) -> int:
         n, k = self.w.shape
-        return 8 * (3 * k + n * k + (n * n + n if self.order >= 2 else 0)) + 4096
+        own = n * n + n if self.order >= 2 else n * self.diagonal
+        return 8 * (3 * k + n * k + own) + 4096

@@ -16,12 +16,13 @@ SAMPLE_PER_FEATURE, LEAST_SAMPLE = 20, 20_000
 MEMORY = 8e9  # bytes a second, of dense rows that pass through the cache
 SPARSE = 4e8  # stored entries a second, gathered and scattered
 POINTWISE = 5e7  # rows a second, of a loss with its derivatives
-PRODUCTS = 2.5e10  # multiplications with addition a second, in a symmetric product
+PRODUCTS, FULL_SPEED = 4e10, 50  # multiply-adds a second of a symmetric product, half at n = 50
 SPARSE_PRODUCTS = 1e8  # the same for sparse rows
 TRANSFER = 5e8  # bytes a second, of a state from a task to the driver
+KEEPING = 1e9  # bytes a second, packed for further passes
 
 # passes that a solver needs, a typical problem; its first pass counts
-NEWTON, NEWTON_L1, SAMPLED, SAMPLED_L1, GRADIENTS, GRADIENTS_L1 = 6, 7, 12, 14, 60, 100
+NEWTON, NEWTON_L1, SAMPLED, SAMPLED_L1, GRADIENTS, GRADIENTS_L1 = 6, 7, 12, 14, 40, 60
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,12 @@ class Size:
         if self.sparse:
             work = rows * self.entries**2 / SPARSE_PRODUCTS
         else:
-            work = rows * n**2 / PRODUCTS
+            work = rows * n * (n + FULL_SPEED) / PRODUCTS
         return work / self.cores + 8 * n**2 * self.cores / TRANSFER
+
+    def keep(self) -> float:
+        """Seconds that packing the rows for further passes takes."""
+        return 8 * self.rows * self.entries / KEEPING / self.cores
 
     def solve(self) -> float:
         """Seconds of a Cholesky factor on the driver."""
@@ -120,7 +125,7 @@ def _seconds(estimate: Estimate) -> str:
 
 def _estimates(loss: Loss, size: Size, kinked: bool) -> dict[str, Estimate]:
     found = {}
-    gradient, solve = size.gradient(), size.solve()
+    gradient, solve, keep = size.gradient(), size.solve(), size.keep()
     if size.features <= MAX_HESSIAN_FEATURES:
         whole = size.hessian(size.rows)
         # a proximal step is a few solutions for sets of signs
@@ -129,11 +134,11 @@ def _estimates(loss: Loss, size: Size, kinked: bool) -> dict[str, Estimate]:
             found["gram"] = Estimate(1, gradient + whole + step)
         else:
             passes = NEWTON_L1 if kinked else NEWTON
-            seconds = passes * (gradient + whole + step)
+            seconds = keep + passes * (gradient + whole + step)
             found["proximal" if kinked else "newton"] = Estimate(passes, seconds)
         passes = SAMPLED_L1 if kinked else SAMPLED
         sample = 2 * size.hessian(size.rows / size.every)
-        found["sampled"] = Estimate(passes, passes * (gradient + step) + sample)
+        found["sampled"] = Estimate(passes, keep + passes * (gradient + step) + sample)
     passes = GRADIENTS_L1 if kinked else GRADIENTS
-    found["lbfgs"] = Estimate(passes, passes * gradient)
+    found["lbfgs"] = Estimate(passes, keep + passes * gradient)
     return found

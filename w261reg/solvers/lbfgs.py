@@ -12,28 +12,44 @@ from w261reg.solvers.line_search import STALLED, Ray, search
 Array = NDArray[np.float64]
 
 
+# the steps whose evaluation brings the Hessian's diagonal, after which the memory begins anew
+SCALED_AT = (3, 8)
+# numbers that the memory may hold
+MEMORY_NUMBERS = 2**25
+
+
 @dataclass(frozen=True)
 class Memory:
-    """The last moves s and changes of the smooth gradient y, newest last; and a first scale."""
+    """The last moves s and changes of the smooth gradient y, newest last.
 
-    moves: tuple[Array, ...] = ()
-    changes: tuple[Array, ...] = ()
-    scale: float = 1.0
+    Attributes:
+        moves, changes: each (p,).
+        diagonal: of a matrix near the Hessian (p,): what is known without moves.
+        steps: taken so far.
+    """
+
+    moves: tuple[Array, ...]
+    changes: tuple[Array, ...]
+    diagonal: Array
+    steps: int = 0
 
 
 @dataclass(frozen=True)
 class Lbfgs(Solver):
     """Quasi-Newton from the last `memory` gradients: no Hessian, so any number of features.
 
-    Liu and Nocedal (1989), *On the Limited Memory BFGS Method*. Under L1 the orthant-wise form of
-    Andrew and Gao (2007), *Scalable Training of L1-Regularized Log-Linear Models*: directions from
-    the shortest subgradient, steps projected on the orthant they start in, so zeros are exact.
+    Liu and Nocedal (1989), *On the Limited Memory BFGS Method*, from the Hessian's diagonal: that
+    of the null model out of the first pass's moments, and twice that of the point just reached,
+    which rides with its gradient. Rare features, whose rows are soon fitted, need it: on sparse
+    tables it takes a quarter of the passes. Under L1 the orthant-wise form of Andrew and Gao
+    (2007), *Scalable Training of L1-Regularized Log-Linear Models*: directions from the shortest
+    subgradient, steps projected on the orthant they start in, so zeros are exact.
 
     Attributes:
-        memory: pairs of vectors kept.
+        memory: pairs of vectors kept, at most.
     """
 
-    memory: int = 20
+    memory: int = 50
 
     name = "lbfgs"
     about = "L-BFGS, orthant-wise under L1; no Hessian, for many features"
@@ -41,8 +57,7 @@ class Lbfgs(Solver):
 
     def init(self, objective: Objective, start: Array | None) -> State:
         first = start_at(objective, start, 1)
-        # in theta's units features have a variance near 1/2, so the Hessian is near l''(z0)/2
-        return State(first, memory=Memory(scale=1.0 / max(objective.null_curvature(), 1e-8)))
+        return State(first, memory=Memory((), (), _positive(objective.null_diagonal())))
 
     def step(self, objective: Objective, state: State) -> State:
         now, memory, kink = state.evaluation, state.memory, objective.kink
@@ -63,28 +78,34 @@ class Lbfgs(Solver):
             first=1.0,
             order=1,
             label="quasi-Newton step",
-            doubtful=not memory.moves or state.step < 1,
+            doubtful=memory.steps == 0 or state.step < 1,
+            diagonal=memory.steps + 1 in SCALED_AT,
         )
         found = search(objective, ray)
         if found is None:
             if memory.moves:  # a stale memory may point nowhere: once more from the gradient
-                return replace(state, memory=Memory(scale=memory.scale), step=0.0)
+                return replace(state, memory=replace(memory, moves=(), changes=()), step=0.0)
             return replace(state, stalled=STALLED)
         after, length = found
-        return replace(
-            state, evaluation=after, step=length, memory=self._remember(memory, now, after, kink)
-        )
+        remembered = self._remember(memory, now, after, kink)
+        return replace(state, evaluation=after, step=length, memory=remembered)
 
     def _remember(self, memory: Memory, now: Evaluation, after: Evaluation, kink: Array) -> Memory:
+        memory = replace(memory, steps=memory.steps + 1)
+        if after.diagonal is not None:
+            return replace(memory, moves=(), changes=(), diagonal=_positive(after.diagonal))
         move = after.theta - now.theta
         change = _smooth(after, kink) - _smooth(now, kink)
         if not move @ change > 1e-12 * np.linalg.norm(move) * np.linalg.norm(change):
             return memory  # no curvature along the move, within rounding
-        return Memory(
-            (*memory.moves, move)[-self.memory :],
-            (*memory.changes, change)[-self.memory :],
-            float(move @ change) / float(change @ change),
-        )
+        most = max(5, min(self.memory, MEMORY_NUMBERS // (2 * len(move) or 1)))
+        moves, changes = (*memory.moves, move)[-most:], (*memory.changes, change)[-most:]
+        return replace(memory, moves=moves, changes=changes)
+
+
+def _positive(diagonal: Array) -> Array:
+    """Bounded below: rows that are fitted well have no curvature left."""
+    return np.maximum(diagonal, 1e-8 * float(np.max(diagonal, initial=1e-300)))
 
 
 def _smooth(at: Evaluation, kink: Array) -> Array:
@@ -100,7 +121,7 @@ def _two_loops(memory: Memory, gradient: Array) -> Array:
         weight = float(move @ q) / float(move @ change)
         weights.append(weight)
         q -= weight * change
-    q *= memory.scale
+    q /= memory.diagonal
     for (move, change), weight in zip(pairs, reversed(weights), strict=True):
         q += move * (weight - float(change @ q) / float(move @ change))
     return q

@@ -29,7 +29,8 @@ class Ray:
         order: of the evaluations: 1 for gradients, 2 for Hessians too.
         label: of the passes.
         doubtful: the first length may well be too long: F at shorter ones rides along.
-        sampled: whether the evaluation of the first length should estimate the Hessian.
+        sampled, diagonal: whether the evaluation of the first length should estimate the Hessian,
+            or have its diagonal.
     """
 
     start: Evaluation
@@ -40,6 +41,7 @@ class Ray:
     label: str
     doubtful: bool = False
     sampled: bool = False
+    diagonal: bool = False
 
     def points(self, lengths: NDArray[np.floating[Any]]) -> Array:
         """(p, k)."""
@@ -59,7 +61,7 @@ def search(objective: Objective, ray: Ray) -> tuple[Evaluation, float] | None:
     """
     now, theta = ray.start, ray.point(ray.first)
     shorter = ray.points(ray.first * TRIALS[0]) if ray.doubtful else None
-    trial = objective.evaluate(theta, ray.order, ray.label, shorter, ray.sampled)
+    trial = objective.evaluate(theta, ray.order, ray.label, shorter, ray.sampled, ray.diagonal)
     if _accepts(now, trial, ray.change(theta)):
         return trial, ray.first
     if -ray.change(theta) <= _rounding(now, now):
