@@ -104,7 +104,9 @@ class RddDataset(Dataset):
     def release(self) -> None:
         token = self.recipe.token
 
-        def delete(_: Iterable[Any]) -> Iterator[int]:
+        def delete(items: Iterable[Any]) -> Iterator[int]:
+            for _ in items:  # a task that leaves input unread costs its worker
+                pass
             yield remove(token)
 
         for generation in self.generations:

@@ -86,6 +86,11 @@ class Estimate:
     passes: int
     seconds: float
 
+    def __str__(self) -> str:
+        digits = 1 - math.floor(math.log10(max(self.seconds, 1e-3)))
+        many = "es" * (self.passes > 1)
+        return f"{self.passes} pass{many} {round(self.seconds, max(0, digits)):g} s"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -113,14 +118,8 @@ def choose(loss: Loss, size: Size, kinked: bool, step_size: float | None) -> Cho
         n, most = size.features, MAX_HESSIAN_FEATURES
         return Choice(name, f"a Hessian of {n:,} features is too large (over {most:,})", estimates)
     best, others = estimates[name], {k: v for k, v in estimates.items() if k != name}
-    text = ", ".join(f"{k} {v.passes} passes {_seconds(v)}" for k, v in others.items())
-    why = f"least estimated cost: {best.passes} pass{'es' * (best.passes > 1)} {_seconds(best)}"
-    return Choice(name, f"{why} (against {text})", estimates)
-
-
-def _seconds(estimate: Estimate) -> str:
-    digits = 1 - math.floor(math.log10(max(estimate.seconds, 1e-3)))
-    return f"{round(estimate.seconds, max(0, digits)):g} s"
+    text = ", ".join(f"{k} {v}" for k, v in others.items())
+    return Choice(name, f"least estimated cost: {best} (against {text})", estimates)
 
 
 def _estimates(loss: Loss, size: Size, kinked: bool) -> dict[str, Estimate]:

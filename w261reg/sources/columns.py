@@ -22,11 +22,12 @@ class Columns:
 
     Attributes:
         columns: the feature columns: numbers, or a single one of vectors or lists.
-        names: the features' names (n,).
+        names: the features' names (n,); empty in tasks that do not need those of a vector.
         vector: whether the features are one vector or list column.
         label, weight: column names, or None.
         classes: whether the label's values are classes, to be counted.
         positive: the label value that counts as 1; None takes the numbers as they are.
+        count: n where `names` is empty.
     """
 
     columns: tuple[str, ...]
@@ -36,6 +37,16 @@ class Columns:
     weight: str | None = None
     classes: bool = False
     positive: str | float | None = None
+    count: int = 0
+
+    @property
+    def n_features(self) -> int:
+        """n."""
+        return len(self.names) or self.count
+
+    def for_tasks(self) -> "Columns":
+        """The same without the names of a vector's elements, of which there may be millions."""
+        return replace(self, names=(), count=len(self.names)) if self.vector else self
 
     @property
     def needed(self) -> list[str]:
@@ -103,7 +114,7 @@ def to_block(batch: pa.RecordBatch, columns: Columns) -> Block:
         block = _of_numbers(batch, columns, y, weight, used, census, defects)
     if defects:
         return DenseBlock.of(
-            np.zeros((0, len(columns.names))), y[:0], weight[:0], Census(rows, defects)
+            np.zeros((0, columns.n_features)), y[:0], weight[:0], Census(rows, defects)
         )
     return block
 
@@ -118,7 +129,7 @@ def _of_vectors(
     defects: dict[tuple[str, str], int],
 ) -> Block:
     column = columns.columns[0]
-    x = vectors(batch.column(column), len(columns.names), column)
+    x = vectors(batch.column(column), columns.n_features, column)
     _count(defects, column, 0, np.ravel(x.data if isinstance(x, sparse.csr_array) else x))
     if batch.column(column).null_count:
         defects[column, "null"] = batch.column(column).null_count

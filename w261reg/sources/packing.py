@@ -63,7 +63,7 @@ def stored(block: Block, storage: str) -> Block:
 
 def _refused(why: str, columns: Columns) -> Block:
     nothing = np.zeros(0)
-    empty = np.zeros((0, len(columns.names)))
+    empty = np.zeros((0, columns.n_features))
     return DenseBlock.of(empty, nothing, nothing, Census(invalid=why))
 
 
@@ -105,11 +105,13 @@ def spark_dataset(
     runs = deal([source.weigh(handle) for handle in handles], tasks or context.defaultParallelism)
     parts = [(run.start, [handles[i] for i in run]) for run in runs]
 
+    needed = columns.for_tasks()
+
     def reading(recipe: Recipe) -> "RDD[Item]":
         def read(index: int, part: Iterable[Any]) -> Iterator[Item]:
             given = list(part)
             leaves = chain.from_iterable(
-                pack(source, own, first, columns, storage) for first, own in given
+                pack(source, own, first, needed, storage) for first, own in given
             )
             return recipe.run(index, leaves)
 
@@ -118,6 +120,8 @@ def spark_dataset(
     leaves = [list(run) for run in runs]
     dataset = RddDataset(context, reading, len(parts), len(columns.names), leaves, **options)
     dataset.rows, dataset.entries = source.rows, entries
+    if source.rows and 8 * source.rows * entries <= options.get("collect_bytes", 0):
+        dataset.overhead = 0.0  # further passes will run on the driver
     return dataset
 
 
@@ -149,7 +153,7 @@ def frame_dataset(
     """
     from w261reg.datasets.rdd import RddDataset
 
-    plain = select_plain(frame, columns.needed)
+    plain, needed = select_plain(frame, columns.needed), columns.for_tasks()
 
     def reading(recipe: Recipe) -> "RDD[Item]":
         def to_items(batches: Iterator[Any]) -> Iterator[Any]:
@@ -157,11 +161,11 @@ def frame_dataset(
 
             def blocks() -> Iterator[tuple[int, Block]]:
                 for given in batches:
-                    batch = pa.record_batch(given.columns, names=columns.needed)
+                    batch = pa.record_batch(given.columns, names=needed.needed)
                     try:
-                        yield 0, stored(to_block(batch, columns), storage)
+                        yield 0, stored(to_block(batch, needed), storage)
                     except InputError as error:
-                        yield 0, _refused(str(error), columns)
+                        yield 0, _refused(str(error), needed)
 
             for item in recipe.run(None, blocks()):
                 payload = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
