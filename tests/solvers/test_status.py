@@ -1,6 +1,7 @@
 """Why a fit ended: separated, singular, constant, extreme, tiny, empty."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,9 +153,9 @@ def test_no_hessian_that_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     objective = objective_of(problem, FirstPass.MOMENTS)
     evaluate = objective.evaluate
 
-    def first_order(theta: Array, order: int, label: str = "") -> Evaluation:
+    def first_order(theta: Array, order: int, *others: Any, **named: Any) -> Evaluation:
         assert order < 2
-        return evaluate(theta, order, label)
+        return evaluate(theta, order, *others, **named)
 
     monkeypatch.setattr(objective, "evaluate", first_order)
     result = minimise(SOLVERS["lbfgs"](), objective)

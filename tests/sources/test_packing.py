@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.sources.helpers import leaves_of, problem
 from w261reg.errors import InputError
@@ -25,6 +27,25 @@ def test_deal_covers_all_leaves_evenly(leaves: int, tasks: int) -> None:
     sizes = [len(run) for run in runs]
     assert max(sizes) - min(sizes) <= 1
     assert len(runs) == max(1, min(leaves, tasks))
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=60), st.integers(1, 70))
+@settings(derandomize=True, deadline=None, max_examples=400)
+def test_deal_balances_weights(weights: list[float], tasks: int) -> None:
+    """No run is heavier than an equal share and one leaf; none is empty; all leaves in order."""
+    runs = deal(weights, tasks)
+    assert [leaf for run in runs for leaf in run] == list(range(len(weights)))
+    assert len(runs) == min(tasks, len(weights))
+    assert all(len(run) for run in runs)
+    share, most = sum(weights) / len(runs), max(weights)
+    for run in runs:
+        assert sum(weights[i] for i in run) <= (share + most) * (1 + 1e-8)
+
+
+def test_deal_goes_by_weight_and_not_by_number() -> None:
+    assert deal([1, 1, 1, 1, 1, 1, 6], 2) == [range(6), range(6, 7)]
+    assert deal([6, 1, 1, 1, 1, 1, 1], 2) == [range(1), range(1, 7)]
+    assert deal([9, 1, 1, 1, 9, 3, 3, 3], 3) == [range(2), range(2, 5), range(5, 8)]
 
 
 @pytest.mark.parametrize("width", [1, 2, 7, 50, 1000, 10**5, 10**7])
