@@ -23,7 +23,7 @@ class PySpark(Engine):
     variants = ("l-bfgs", "normal", "uncached")
     usual = ("", "l-bfgs")
     packages = ("pyspark",)
-    tolerances: ClassVar = (1e-6, 1e-8, 1e-10, 1e-12, 1e-14)
+    tolerances: ClassVar = tuple(10.0**-k for k in (3, 4, 5, 6, 7, 8, 10, 12, 14))
     fits = 2
     spark = True
 
@@ -98,15 +98,8 @@ class PySpark(Engine):
     def versions(self) -> dict[str, str]:
         jvm: Any = self.spark_session.sparkContext._jvm
         java = str(jvm.System.getProperty("java.version"))
-        return {"pyspark": self.spark_session.version, "java": java, "blas": _blas(jvm)}
+        return {"pyspark": self.spark_session.version, "java": java, "blas": self.blas(jvm)}
 
-
-def _blas(jvm: Any) -> str:
-    """The class that does the JVM's linear algebra: Spark takes the native one if it loads."""
-    from py4j.protocol import Py4JError
-
-    try:
-        found = jvm.dev.ludovic.netlib.blas.NativeBLAS.getInstance()
-    except Py4JError:
-        found = jvm.dev.ludovic.netlib.blas.JavaBLAS.getInstance()
-    return str(found.getClass().getSimpleName())
+    def blas(self, jvm: Any) -> str:
+        """The class that does the JVM's linear algebra."""
+        return str(jvm.dev.ludovic.netlib.blas.JavaBLAS.getInstance().getClass().getSimpleName())

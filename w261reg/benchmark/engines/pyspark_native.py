@@ -1,8 +1,10 @@
 """pyspark.ml with a native BLAS under it."""
 
+import ctypes
 import ctypes.util
 import os
 from pathlib import Path
+from typing import Any
 
 from w261reg.benchmark.engines.pyspark import PySpark
 
@@ -21,9 +23,19 @@ class PySparkNative(PySpark):
             return missing
         if self.options.blas and not Path(self.options.blas).is_file():
             return f"blas is {self.options.blas}, which is no file"
-        if self.library() is None:
+        library = self.library()
+        if library is None:
             return "no libopenblas or libblas is found: install one, or give its path by --blas"
+        try:  # what does not load would be passed over by Spark without a word
+            ctypes.CDLL(library)
+        except OSError as error:
+            return f"{library} does not load: {error}"
         return ""
+
+    def blas(self, jvm: Any) -> str:
+        # raises where the library is not usable: Spark would go on without it
+        found = jvm.dev.ludovic.netlib.blas.NativeBLAS.getInstance()
+        return f"{found.getClass().getSimpleName()} {Path(self.library() or '').name}"
 
     def library(self) -> str | None:
         """The shared library: a path, or a name that the loader knows."""
