@@ -14,6 +14,7 @@ from w261reg.benchmark.scoring import Moments
 
 log = logging.getLogger("w261reg")
 WITHIN: Final = 1e-8  # of the objective, above the best
+CALIBRATION: Final = "calibration.csv"
 REFERENCE: Final = "reference"
 REFERENCE_TOL: Final = 1e-12
 COLUMNS: Final = ("problem", "engine", "tol", "objective", "gap", "reached", "error")
@@ -74,10 +75,9 @@ def calibrate(
         if row["problem"] == problem.name
     }
     if REFERENCE not in known:
-        # -inf is never reached: one fit, at this tolerance
         ours = get_engine("w261reg", launcher.options)
         known[REFERENCE] = _try(launcher, ours, problem, moments, [REFERENCE_TOL], -math.inf)
-        _keep(records, problem, REFERENCE, known[REFERENCE], math.inf)
+        _keep(records, problem, REFERENCE, known[REFERENCE], known[REFERENCE].objective)
     target = known[REFERENCE].objective
     if not math.isfinite(target):
         log.warning("%s has no reference: %s", problem.name, known[REFERENCE].error)
@@ -103,13 +103,15 @@ def _try(
     ladder: list[float],
     target: float,
 ) -> Chosen:
+    # without a target no objective is low enough, and the whole ladder is tried
+    known = math.isfinite(target)
     _, lines = launcher.fits(
         engine,
         problem,
         ladder,
         f"{engine.full_name}-calibration",
-        target=max(target, -1e300) if math.isfinite(target) else -1e300,
-        within=WITHIN if math.isfinite(target) else 0.0,
+        target=target if known else -1.0,
+        within=WITHIN if known else 0.0,
         sd=moments.sd.tolist(),
     )
     answers = [line for line in lines if "objective" in line]

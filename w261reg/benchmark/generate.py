@@ -7,7 +7,7 @@ chunked. Memory is that of one unit.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,9 @@ SHARED: Final = 0.3  # of a dense feature's variance is due to the common factor
 
 @dataclass(frozen=True)
 class Rows:
-    """Features x (m, n), a real label y (m,) and a label y01 (m,) in {0, 1} of the same rows."""
+    """Features x (m, n), dense or CSR, a real label y (m,) and a label y01 (m,) in {0, 1} of the same rows."""
 
-    x: Array | sparse.csr_array
+    x: Any
     y: Array
     y01: Array
 

@@ -61,9 +61,14 @@ class Launcher:
         """What the worker wrote, with a last line of its error where it failed."""
         conf = self.options.conf if conf is None else conf
         stem = self.logs / name.replace(":", "-")
-        spec_path, out_path = stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}.jsonl")
+        spec_path, out_path = (
+            stem.with_name(f"{stem.name}.json"),
+            stem.with_name(f"{stem.name}.jsonl"),
+        )
         out_path.unlink(missing_ok=True)
-        spec_path.write_text(json.dumps({**spec, "options": asdict(self.options)}), encoding="utf-8")
+        spec_path.write_text(
+            json.dumps({**spec, "options": asdict(self.options)}), encoding="utf-8"
+        )
         pairs = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
         submit = {"PYSPARK_SUBMIT_ARGS": shlex.join([*pairs, "pyspark-shell"])}
         log = stem.with_name(f"{stem.name}.txt")
@@ -96,7 +101,7 @@ def _with_submitted(options: Options) -> Options:
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         from pyspark import SparkConf, SparkContext
 
-        SparkContext._ensure_initialized()  # type: ignore[attr-defined]
+        SparkContext._ensure_initialized()
         found = dict(SparkConf().getAll())
         master = master or found.get("spark.master")
         conf = {k: v for k, v in found.items() if not k.startswith(_NOT_PASSED_ON)}

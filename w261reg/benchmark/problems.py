@@ -104,9 +104,7 @@ _ALL: Final = (
     Problem(
         "flights3m-ridge", "flights3m", "mse", 0.0, 1e-2, "delay of US flights, sparse dummies"
     ),
-    Problem(
-        "a9a-l2", "a9a", "bxe", 0.0, 1e-3, "income of adults, sparse", standardization=False
-    ),
+    Problem("a9a-l2", "a9a", "bxe", 0.0, 1e-3, "income of adults, sparse", standardization=False),
     Problem(
         "a9a-l1", "a9a", "bxe", 1e-3, 0.0, "the same with the lasso penalty", standardization=False
     ),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from w261reg.benchmark.problems import Posed
-from w261reg.benchmark.scoring import features
+from w261reg.benchmark.scoring import features, sparse_squares
 
 Array = NDArray[np.float64]
 ROWS = 8192
@@ -38,13 +38,10 @@ def standard_deviations(x: Any) -> tuple[Array, Array]:
     rows = x.shape[0]
     mean = np.asarray(x.mean(axis=0)).ravel()
     if sparse.issparse(x):
-        stored = np.bincount(x.indices, minlength=x.shape[1])
-        about = (x.data - mean[x.indices]) ** 2
-        squares = np.bincount(x.indices, about, minlength=x.shape[1])
-        sd = np.sqrt((squares + (rows - stored) * mean**2) / rows)
+        squares = sparse_squares(x, mean)
     else:
         squares = np.zeros(x.shape[1])
         for start in range(0, rows, ROWS):
             squares += ((x[start : start + ROWS] - mean) ** 2).sum(axis=0)
-        sd = np.sqrt(squares / rows)
+    sd = np.sqrt(squares / rows)
     return mean, np.where(sd > 0, sd, 1.0)

@@ -8,7 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from w261reg.benchmark.calibration import Calibration, calibrate
+import numpy as np
+
+from w261reg.benchmark.calibration import CALIBRATION, Calibration, calibrate
 from w261reg.benchmark.engines import Engine
 from w261reg.benchmark.launch import Launcher
 from w261reg.benchmark.machine import machine
@@ -20,7 +22,8 @@ from w261reg.benchmark.tables import TABLES
 from w261reg.errors import ComputeError
 
 log = logging.getLogger("w261reg")
-RESULTS = "results.csv"
+RESULTS, MICRO = "results.csv", "micro.csv"
+MICRO_COLUMNS = ("kernel", "value", "unit", "about")
 COLUMNS = (
     "problem", "engine", "temperature", "repeat", "seconds", "objective", "gap", "reached",
     "iterations", "passes", "status", "peak_mb", "tol", "error", "rows", "features", "nnz",
@@ -49,9 +52,7 @@ def run(plan: Plan, out: Path) -> Path:
         log.info("%s: table %s", name, table.about)
         path = table.make(Path(plan.data), plan.making)
         measured += 1
-        _Measuring(plan, launcher, results, *posed(problem, path)).all(
-            engines, out / "calibration.csv"
-        )
+        _Measuring(plan, launcher, results, *posed(problem, path)).all(engines, out / CALIBRATION)
     if not measured:
         raise ComputeError("no problem could be measured: the tables of all are missing")
     if plan.micro:
@@ -144,8 +145,6 @@ class _Measuring:
         return row
 
     def _score(self, line: dict[str, Any]) -> float:
-        import numpy as np
-
         w = np.array(line["w"])
         key = (w.tobytes(), line["intercept"])
         if key not in self.scores:  # most engines give the same bits each time
@@ -154,10 +153,10 @@ class _Measuring:
 
 
 def _micro(launcher: Launcher, out: Path) -> None:
-    path = out / "micro.csv"
+    path = out / MICRO
     if path.exists():
         return
-    records = Records(path, ("kernel", "value", "unit", "about"))
+    records = Records(path, MICRO_COLUMNS)
     for line in launcher.lines({"micro": {}}, {}, "micro"):
         if "error" in line:
             log.warning("the kernels' rates could not be measured: %s", line["error"])

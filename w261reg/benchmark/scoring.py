@@ -92,12 +92,15 @@ def _squares(x: Any, mean: Array) -> Array:
     """Column sums of (x - mean)^2."""
     if not sparse.issparse(x):
         return np.asarray(((x - mean) ** 2).sum(axis=0))
+    return sparse_squares(x, mean)
+
+
+def sparse_squares(x: Any, mean: Array) -> Array:
+    """Column sums of (x - mean)^2 of CSR rows: an entry that is not stored is `mean` away from it."""
     stored = np.bincount(x.indices, minlength=len(mean))
     about = (x.data - mean[x.indices]) ** 2
-    # an entry that is not stored is 0, which is `mean` away
-    return np.asarray(
-        np.bincount(x.indices, about, minlength=len(mean)) + (x.shape[0] - stored) * mean**2
-    )
+    total = np.bincount(x.indices, about, minlength=len(mean))
+    return np.asarray(total + (x.shape[0] - stored) * mean**2)
 
 
 def objective(problem: Posed, sd: Array, w: Array, intercept: float) -> float:

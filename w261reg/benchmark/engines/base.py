@@ -89,7 +89,7 @@ class Engine(ABC):
                 return f"the package {package} is not installed"
         return ""
 
-    def supports(self, problem: Posed) -> str:  # noqa: ARG002
+    def supports(self, problem: Posed) -> str:
         """Why it cannot solve this problem, or ""."""
         return ""
 

@@ -1,5 +1,6 @@
 """pyspark.ml with the BLAS it brings (netlib's F2J, or Java's vector instructions)."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ class PySpark(Engine):
 
     name = "pyspark"
     title = "pyspark.ml"
-    variants = ("l-bfgs", "normal", "uncached")
+    variants: ClassVar[Sequence[str]] = ("l-bfgs", "normal", "uncached")
     usual = ("", "l-bfgs")
     packages = ("pyspark",)
     tolerances: ClassVar = tuple(10.0**-k for k in (3, 4, 5, 6, 7, 8, 10, 12, 14))

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy import sparse
 
 from w261reg.benchmark.problems import BINARY, REAL, VECTOR
 
@@ -54,7 +53,7 @@ class Table(ABC):
     name: ClassVar[str]
     about: ClassVar[str]
 
-    def missing(self, making: Making) -> str:  # noqa: ARG002
+    def missing(self, making: Making) -> str:
         """Why it cannot be made here, or ""."""
         return ""
 
@@ -149,8 +148,8 @@ def vector_schema(labels: Iterable[str]) -> pa.Schema:
     return pa.schema(fields, metadata={key: json.dumps(row)})
 
 
-def vector_batch(x: sparse.csr_array, labels: dict[str, Array]) -> pa.RecordBatch:
-    """Rows x (m, n) as sparse vectors, with label columns (m,)."""
+def vector_batch(x: Any, labels: dict[str, Array]) -> pa.RecordBatch:
+    """Rows x (m, n), CSR, as sparse vectors, with label columns (m,)."""
     rows, width = x.shape
     offsets = pa.array(x.indptr.astype(np.int32))
     kinds = [_VECTOR_TYPE.field(i).type for i in range(4)]

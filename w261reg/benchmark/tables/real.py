@@ -41,8 +41,9 @@ class Flights(Table):
         table = pd.concat([plain, dummies], axis=1).astype(float)
         table[REAL] = used["arr_delay"].astype(float)
         batches = pa.Table.from_pandas(table, preserve_index=False).to_batches()
-        write_parquet(path, (batch.replace_schema_metadata() for batch in batches),
-                      making.row_group_rows)
+        write_parquet(
+            path, (batch.replace_schema_metadata() for batch in batches), making.row_group_rows
+        )
 
 
 class Given(Table):
