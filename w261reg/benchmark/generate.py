@@ -21,7 +21,7 @@ SHARED: Final = 0.3  # of a dense feature's variance is due to the common factor
 
 @dataclass(frozen=True)
 class Rows:
-    """Features x (m, n), dense or CSR, a real label y (m,) and a label y01 (m,) in {0, 1} of the same rows."""
+    """Features x (m, n), dense or CSR, a real label y (m,) and one y01 (m,) in {0, 1}."""
 
     x: Any
     y: Array

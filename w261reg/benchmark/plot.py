@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from w261reg.benchmark.analysis import (
     BASELINE,
@@ -75,6 +76,9 @@ def draw(problem: str, rows: list[Row]) -> bytes | None:
             axes.plot([float(row["low"]), float(row["high"])], [place] * 2, color=color)
             axes.plot(float(row["seconds"]), place, "o", color=color, markerfacecolor=hollow)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("seconds from the file to the coefficients (log scale)")
         name_ticks(axes, [f"{row['engine']}, {row['temperature']}" for row in shown])
         marks = [(BLUE, BLUE, "w261reg"), (ORANGE, ORANGE, "others"),

@@ -73,7 +73,7 @@ def moments(path: Path, columns: tuple[str, ...], label: str) -> Moments:
     labels: list[float] = []
     for x, y in stream(path, columns, label):
         rows += len(y)
-        nonzeros += x.nnz if sparse.issparse(x) else int(np.count_nonzero(x))
+        nonzeros += int(np.count_nonzero(x.data if sparse.issparse(x) else x))
         sums.append(np.asarray(x.sum(axis=0), dtype=float).ravel())
         labels.append(float(y.sum()))
     mean = np.sum(sums, axis=0) / rows
@@ -96,7 +96,7 @@ def _squares(x: Any, mean: Array) -> Array:
 
 
 def sparse_squares(x: Any, mean: Array) -> Array:
-    """Column sums of (x - mean)^2 of CSR rows: an entry that is not stored is `mean` away from it."""
+    """Column sums of (x - mean)^2 of CSR rows; what is not stored is 0, `mean` away from it."""
     stored = np.bincount(x.indices, minlength=len(mean))
     about = (x.data - mean[x.indices]) ** 2
     total = np.bincount(x.indices, about, minlength=len(mean))
