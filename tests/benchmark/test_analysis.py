@@ -12,7 +12,9 @@ from w261reg.benchmark.run import COLUMNS, MICRO, MICRO_COLUMNS, RESULTS
 from w261reg.errors import InputError
 
 
-def row(engine: str, repeat: int, seconds: float, temperature: str = "cold", **more: Any) -> Any:
+def row(
+    engine: str, repeat: int, seconds: float | None, temperature: str = "cold", **more: Any
+) -> Any:
     return {
         "problem": "p", "engine": engine, "temperature": temperature, "repeat": repeat,
         "seconds": seconds, "objective": 2.0, "gap": 0.0, "reached": True, "iterations": 3,
@@ -29,7 +31,7 @@ ROWS = [
     row("other", 1, 8.0), row("other", 1, 3.0, "warm"),
     row("w261reg", 2, 5.0), row("w261reg", 2, 2.0, "warm"),
     row("other", 2, 5.0), row("other", 2, 3.0, "warm"),
-    row("broken", 0, 0.0, seconds=None, objective=None, peak_mb=None, error="MemoryError: <b>"),
+    row("broken", 0, None, objective=None, peak_mb=None, error="MemoryError: <b>"),
 ]  # fmt: skip
 
 
@@ -89,7 +91,7 @@ def test_report(out: Path) -> None:
 
 
 def test_a_step_without_the_one_before_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="results.csv is not there"):
+    with pytest.raises(InputError, match=r"results\.csv is not there"):
         analyse(tmp_path)
 
 

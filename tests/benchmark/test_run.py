@@ -49,7 +49,8 @@ def test_run_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_process_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    child = "import time; time.sleep(60)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     (tmp_path / "sleeper.py").write_text(code)
     began = time.monotonic()
     why = processes.run_python(
