@@ -2,17 +2,23 @@
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.benchmark.helpers import tiny
 from w261reg.benchmark import processes
+from w261reg.benchmark.engines import get_engine
 from w261reg.benchmark.micro import rates
 from w261reg.benchmark.records import read_records
 from w261reg.benchmark.run import COLUMNS, RESULTS
+from w261reg.benchmark.scoring import objective
 from w261reg.benchmark.steps import benchmark
 from w261reg.benchmark.tables.generated import DenseTable
+from w261reg.benchmark.worker import fits
 from w261reg.cli import main
 
 GIVEN: dict[str, Any] = {
@@ -31,21 +37,50 @@ def test_run_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (out / "report.html").is_file()
     before = (out / RESULTS).read_text()
     assert list((out / "logs").iterdir()) == []
-    benchmark(str(out), {**GIVEN, "engines": "glum,sklearn,w261reg", "repeats": 1})
+    benchmark(str(out), {**GIVEN, "engines": "glum,sklearn"})
     after = (out / RESULTS).read_text()
     assert after.startswith(before)  # what was measured is not measured again
     rows = read_records(out / RESULTS, COLUMNS)
-    names = [(row["engine"], row["temperature"]) for row in rows]
-    assert names == [
-        ("glum", "cold"), ("sklearn", "cold"), ("w261reg", "cold"), ("w261reg", "warm"),
-    ]  # fmt: skip
+    assert [(row["engine"], row["repeat"]) for row in rows] == [
+        ("glum", "0"),
+        ("sklearn", "0"),
+        ("glum", "1"),
+        ("sklearn", "1"),
+    ]
     for row in rows:
         assert (row["error"], row["reached"]) == ("", "True")
         assert abs(float(row["gap"])) <= 1e-8
         assert float(row["seconds"]) > 0
         assert float(row["peak_mb"]) > 10
         assert '"numpy"' in row["versions"]
-    assert rows[-1]["passes"] != ""
+
+
+@pytest.mark.spark
+@pytest.mark.usefixtures("spark")
+def test_the_second_fit_is_warm(dense: Path) -> None:
+    problem, found = tiny(dense, "bxe", 0.0, 0.01)
+    engine = get_engine("w261reg")
+    engine.start()
+    spec = {"problem": asdict(problem), "tolerances": [1e-6, 1e-9], "fits": engine.fits}
+    cold, warm = fits(engine, spec)
+    assert (cold["temperature"], warm["temperature"]) == ("cold", "warm")
+    assert cold["tol"] == warm["tol"] == 1e-6
+    assert cold["w"] == warm["w"]
+    assert cold["passes"] >= 2
+    target = objective(problem, found.sd, np.array(cold["w"]), cold["intercept"])
+    ladder = {**spec, "tolerances": [1e-1, 1e-6, 1e-9], "target": target, "within": 1e-9}
+    tried = list(fits(engine, {**ladder, "sd": found.sd.tolist()}))
+    assert [line["tol"] for line in tried] == [1e-1, 1e-6]  # no tighter than it must be
+    assert tried[-1]["objective"] == target
+
+
+def test_an_error_is_a_line(dense: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    problem, _ = tiny(dense, "mse", 0.1, 0.0)
+    broken = asdict(problem) | {"path": "nowhere.parquet"}
+    engine = get_engine("sklearn")
+    (line,) = fits(engine, {"problem": broken, "tolerances": [1e-3], "fits": 1})
+    assert line["error"].startswith("FileNotFoundError: ")
+    assert "Traceback" in capsys.readouterr().err  # for the log
 
 
 def test_a_process_that_takes_too_long_is_ended(tmp_path: Path) -> None:

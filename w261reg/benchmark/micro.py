@@ -17,6 +17,7 @@ from w261reg.benchmark.problems import BINARY
 from w261reg.benchmark.tables.base import write_parquet
 from w261reg.benchmark.tables.generated import dense_batches
 from w261reg.blas import one_blas_thread
+from w261reg.errors import ComputeError
 from w261reg.losses import get_loss
 from w261reg.session import session
 from w261reg.sources import open_path
@@ -66,9 +67,11 @@ def numpy_gradient_rate(rows: int, features: int, repeats: int, processes: int) 
     ]
     for process in started:
         process.start()
-    slowest = max(answers.get() for _ in started)
     for process in started:
         process.join()
+    if any(process.exitcode for process in started):
+        raise ComputeError("a process of the numpy gradient failed")
+    slowest = max(answers.get() for _ in started)
     about = f"{processes} processes, {rows:,} x {features}"
     return _rate("numpy gradient", 8 * share * processes * features / slowest / 1e9, "GB/s", about)
 
@@ -84,7 +87,7 @@ def _gradients(rows: int, features: int, repeats: int, barrier: Any, answers: An
             block.T @ (1 / (1 + np.exp(-(block @ w))) - y[start : start + 2048])
 
     with one_blas_thread():
-        barrier.wait()
+        barrier.wait(60)  # one that failed to start would be waited for without end
         answers.put(_median(gradient, repeats))
 
 
