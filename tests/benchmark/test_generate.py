@@ -22,7 +22,7 @@ def whole(data: Any) -> tuple[Any, Any, Any]:
 
 
 def dense_of(x: Any) -> Any:
-    return x.toarray() if sparse.issparse(x) else x
+    return x if isinstance(x, np.ndarray) else x.toarray()
 
 
 MAKERS = {

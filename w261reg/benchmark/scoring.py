@@ -73,7 +73,8 @@ def moments(path: Path, columns: tuple[str, ...], label: str) -> Moments:
     labels: list[float] = []
     for x, y in stream(path, columns, label):
         rows += len(y)
-        nonzeros += int(np.count_nonzero(x.data if sparse.issparse(x) else x))
+        stored = x if isinstance(x, np.ndarray) else x.data
+        nonzeros += int(np.count_nonzero(stored))
         sums.append(np.asarray(x.sum(axis=0), dtype=float).ravel())
         labels.append(float(y.sum()))
     mean = np.sum(sums, axis=0) / rows
