@@ -49,7 +49,7 @@ def run(plan: Plan, out: Path) -> Path:
         if why:
             log.info("%s is left out: %s", name, why)
             continue
-        log.info("%s: table %s", name, table.about)
+        log.info("%s: table %s, scale %g", name, table.about, plan.making.scale)
         path = table.make(Path(plan.data), plan.making)
         measured += 1
         _Measuring(plan, launcher, results, *posed(problem, path)).all(engines, out / CALIBRATION)
