@@ -8,7 +8,7 @@ PACKED := dist/.environment
 NEEDS_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help env java run test test-cluster lint format zip env-pack clean
+.PHONY: help env java run test test-cluster benchmark lint format zip env-pack clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,12 @@ test: java env ## run the tests, all but those of a cluster
 
 test-cluster: java env ## run the tests that start a cluster of several processes
 	$(BIN)/pytest -m cluster
+
+# Several hours at full size; SCALE=0.01 tries it out in about half an hour. Goes on where it stopped.
+SCALE ?= 1
+benchmark: java env ## measure w261reg beside other engines, in hours, to results/benchmark (SCALE=0.01 for a trial)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[spark,benchmark]'
+	$(BIN)/w261reg benchmark --out results/benchmark --scale $(SCALE)
 
 lint: env ## check style, format and types
 	$(BIN)/ruff check

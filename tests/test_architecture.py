@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
     {"fitting"},
     {"comparison", "opening"},
     {"workflows"},
+    {"benchmark"},
     {"arguments", "console"},
     {"cli"},
     {"__main__"},

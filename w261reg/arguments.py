@@ -66,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--label", required=True, metavar="COL", help="label column")
     evaluate.add_argument("--weight", metavar="COL", help="column of row weights")
     evaluate.add_argument("--master", metavar="URL", help=MASTER)
+
+    about = "measure engines on the same problems; goes on with an earlier run in DIR"
+    _add_benchmark(_command(commands, "benchmark", about, EPILOG_OTHERS))
     return top
 
 
@@ -147,6 +150,31 @@ def _add_run(group: Any) -> None:
     _option(group, "--collect-bytes", about, type=_integer, metavar="B")
     about = "levels of merging in a pass; default: by the number and size of the shares"
     _option(group, "--aggregation-depth", about, type=_integer, metavar="D")
+
+
+def _add_benchmark(command: argparse.ArgumentParser) -> None:
+    _option(command, "--out", "folder of the results, with a report", metavar="DIR")
+    _option(command, "--list", "list problems and engines", action="store_true")
+    _option(command, "--problems", "default: all", metavar="P1,P2,...")
+    _option(command, "--engines", "default: those that --list marks", metavar="E1,E2,...")
+    _option(command, "--repeats", "processes each; default 3", type=_integer, metavar="N")
+    _option(command, "--scale", "factor of the rows; default 1", type=_number, metavar="F")
+    _option(command, "--seed", "of generated tables; default 0", type=_integer, metavar="N")
+    about = "rows of a row group of the tables; default 131072"
+    _option(command, "--row-group-rows", about, type=_integer, metavar="N")
+    _option(command, "--data", "folder of the tables; default: DIR/data", metavar="DATA")
+    _option(command, "--a9a", "the LIBSVM file a9a", metavar="PATH")
+    _option(command, "--flights-3m", "flights-3m.parquet", dest="flights3m", metavar="PATH")
+    _option(
+        command, "--blas", "native BLAS for the JVM; default: one that is found", metavar="PATH"
+    )
+    _option(command, "--master", MASTER, metavar="URL")
+    about = "a Spark property; again for more. A local master's JVM gets half the memory by default"
+    _option(command, "--conf", about, action="append", metavar="KEY=VALUE")
+    _option(command, "--timeout", "seconds a process may take; default 3600", type=_number,
+            metavar="S")  # fmt: skip
+    _option(command, "--no-micro", "do not measure kernels", dest="micro", action="store_false")
+    _option(command, "--steps", "of run,analyse,plot; default: all", metavar="S1,S2,...")
 
 
 def _number(text: str) -> Any:

@@ -92,7 +92,28 @@ def _evaluate(arguments: dict[str, Any]) -> int:
     return OK
 
 
-_COMMANDS = {"train": _train, "compare": _compare, "predict": _predict, "evaluate": _evaluate}
+def _benchmark(arguments: dict[str, Any]) -> int:
+    from w261reg.benchmark.steps import benchmark, listing
+
+    if arguments.pop("list", False):
+        print(listing())
+        return OK
+    out = arguments.pop("out", None)
+    if not out:
+        raise InputError("out is required: a folder")
+    table = benchmark(out, arguments)
+    if table:
+        print(table)
+    return OK
+
+
+_COMMANDS = {
+    "train": _train,
+    "compare": _compare,
+    "predict": _predict,
+    "evaluate": _evaluate,
+    "benchmark": _benchmark,
+}
 
 
 def _code(model: Model, strict: bool) -> int:
