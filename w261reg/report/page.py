@@ -222,6 +222,7 @@ def _settings(model: dict[str, Any]) -> list[tuple[str, str]]:
         ("Intercept", intercept_text(model)),
         ("Solver", shown(model.get("solver"))),
         ("Why this solver", shown(model.get("why_solver"))),
+        ("Storage of the features", shown(model.get("storage"))),
         ("Condition number", fmt(number(model.get("condition_number")), 3)),
     ]
     if len(classes) == 2:

@@ -165,6 +165,17 @@ def bound_sentence(model: dict[str, Any]) -> str:
     return f"The objective is at most {fmt(bound, 2)} above the optimum{share}."
 
 
+def storage_sentence(model: dict[str, Any]) -> str:
+    """What rounding the stored features cost, empty where nothing was rounded."""
+    bound = number(model.get("storage_bound"))
+    if bound is None:
+        return ""
+    return (
+        f"Features were stored as {model.get('storage')}: this objective and that of the unrounded "
+        f"features differ by at most {fmt(bound, 2)}."
+    )
+
+
 def nonzero(model: dict[str, Any]) -> str:
     """Count of coefficients that are not exactly zero, e.g. "23 of 30"."""
     values = [c.value for c in coefficients_of(model)]
@@ -207,6 +218,8 @@ def summary_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if bound := bound_sentence(model):
         rows.append(("Guarantee", bound))
+    if storage := storage_sentence(model):
+        rows.append(("Storage", storage))
     rows += [
         ("Non-zero coefficients", nonzero(model)),
         ("Intercept", intercept_text(model)),
