@@ -187,6 +187,12 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "max-iter < 0": (("--max-iter", "-1"), ("max_iter must be an integer >= 0",)),
     "max-iter 1.5": (("--max-iter", "1.5"), ("max_iter must be an integer >= 0",)),
     "depth 0": (("--aggregation-depth", "0"), ("aggregation_depth must be an integer >= 1",)),
+    "storage float16": (("--storage", "float16"), ("storage", "float16", "float32, float64")),
+    "storage of nothing": (("--storage", ""), ("storage",)),
+    "collect-bytes < 0": (
+        ("--collect-bytes", "-1"), ("collect_bytes must be an integer >= 0",)),
+    "collect-bytes 1.5": (
+        ("--collect-bytes", "1.5"), ("collect_bytes must be an integer >= 0",)),
     "label as feature": (("--features", "a,y"), ("features must not include", "'y'")),
     "feature twice": (("--features", "a,b,a"), ("'a' twice",)),
     "empty feature": (("--features", "a,,b"), ("features must be column names",)),

@@ -18,8 +18,9 @@ from tests.sources.helpers import (
     write_parquet,
 )
 from w261reg.errors import InputError
-from w261reg.sources import Columns, open_path
+from w261reg.sources import Columns, TableSource, open_path
 from w261reg.sources import parquet as parquet_module
+from w261reg.sources.packing import local_dataset
 from w261reg.sources.select import select
 
 
@@ -194,3 +195,85 @@ def test_leaves_do_not_depend_on_the_pages(tmp_path: Path) -> None:
         sizes.append([b.num_rows for _, b in source.read(source.handles(2**14), None, [])])
     assert sizes[0] == sizes[1]
     assert len(sizes[0]) == 5
+
+
+# --- what leaves are cut and dealt by -----------------------------------------------------------
+
+
+def sparse_vectors(rows: int, width: int, entries: int) -> pa.Table:
+    """Vectors as pyspark.ml writes them, of so many entries each."""
+    vector = {
+        "type": 0,
+        "size": width,
+        "indices": [j * width // entries for j in range(entries)],
+        "values": [float(j + 1) for j in range(entries)],
+    }
+    kind = pa.struct(
+        [
+            ("type", pa.int8()),
+            ("size", pa.int32()),
+            ("indices", pa.list_(pa.int32())),
+            ("values", pa.list_(pa.float64())),
+        ]
+    )
+    return pa.table({"v": pa.array([vector] * rows, kind), "label": np.arange(rows) % 2.0})
+
+
+def vector_columns(width: int) -> Columns:
+    names = tuple(f"x{j}" for j in range(width))
+    return Columns(("v",), names, vector=True, label="label")
+
+
+@pytest.mark.parametrize("entries", [1, 3, 40])
+def test_leaves_of_sparse_vectors_are_cut_by_what_is_stored(tmp_path: Path, entries: int) -> None:
+    rows, width = 5000, 1000
+    table = sparse_vectors(rows, width, entries)
+    source = open_path(str(write_parquet(tmp_path / "t.parquet", table)))
+    columns = vector_columns(width)
+    assert source.values_per_row(columns) == entries
+    assert len(source.handles(width)) == 3  # of 2,048 rows, were they dense
+    dataset = local_dataset(source, columns)
+    assert [block.rows for _, block in dataset.leaves] == [rows]
+    assert (dataset.entries, dataset.n_features, dataset.rows) == (entries, width, rows)
+    # the same leaves where the vectors are in memory
+    again = local_dataset(TableSource(table), columns)
+    assert [(leaf, block.rows) for leaf, block in again.leaves] == [(0, rows)]
+    assert again.entries == entries
+
+
+def test_leaves_of_dense_vectors_are_cut_by_their_width(tmp_path: Path) -> None:
+    width = 1000
+    table = pa.table({"v": [[1.0] * width] * 3000, "label": np.arange(3000) % 2.0})
+    source = open_path(str(write_parquet(tmp_path / "t.parquet", table)))
+    assert source.values_per_row(vector_columns(width)) == width
+    assert [b.rows for _, b in local_dataset(source, vector_columns(width)).leaves] == [2048, 952]
+
+
+def test_columns_are_stored_as_many_as_they_are(tmp_path: Path) -> None:
+    source = open_path(str(write_parquet(tmp_path / "t.parquet", problem(10).frame)))
+    columns = select(source.schema, features=("x1", "x3"), label="label", classification=True)
+    assert source.values_per_row(columns) == 2
+
+
+def test_entries_of_vectors_in_several_files_are_counted_together(tmp_path: Path) -> None:
+    for number, (rows, entries) in enumerate([(100, 2), (300, 6), (0, 1)]):
+        write_parquet(tmp_path / f"{number}.parquet", sparse_vectors(rows, 50, entries))
+    source = open_path(str(tmp_path))
+    assert source.rows == 400
+    assert source.values_per_row(vector_columns(50)) == 5
+
+
+def test_a_leaf_weighs_its_share_of_its_row_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = problem(100).frame
+    path = write_parquet(tmp_path / "t.parquet", given, row_group_size=30)
+    monkeypatch.setattr(parquet_module, "leaf_rows", lambda width: 8)
+    source = open_path(str(path))
+    handles = source.handles(4)
+    weights = [source.weigh(handle) for handle in handles]
+    footer = pq.ParquetFile(path).metadata
+    sizes = [footer.row_group(g).total_byte_size for g in range(footer.num_row_groups)]
+    rows = [8, 8, 8, 6] * 3 + [8, 2]
+    wanted = [sizes[i // 4] * r / (30 if i < 12 else 10) for i, r in enumerate(rows)]
+    np.testing.assert_allclose(weights, wanted, rtol=1e-12)

@@ -8,12 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from w261reg.aggregators import ClassificationScores, Evaluate, Several, Summarise, Triangular
+from w261reg.aggregators.base import Aggregator
 from w261reg.blocks.store import Packed
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.datasets.recipe import Recipe
 from w261reg.datasets.tree import Leaf
 from w261reg.fitting import fit
+from w261reg.losses import get_loss
 from w261reg.model import Model
 from w261reg.opening import source_columns
 from w261reg.sources import Columns, open_path
@@ -69,6 +72,20 @@ def leaves_of(dataset: Any) -> list[Leaf]:
     recipe = Recipe(None, keep=True, carry=float("inf"))
     items: list[Packed] = dataset.reading(recipe).collect()
     return [leaf for item in items for leaf in item.leaves()]
+
+
+def everything(n: int) -> Aggregator[Any]:
+    """All that a pass may compute, at odd coefficients."""
+    w, centre = np.linspace(-0.3, 0.4, n), np.linspace(0.1, 1.1, n)
+    loss = get_loss("bxe")
+    return Several(
+        Summarise(n, gram=True),
+        Summarise(n, gram=False),
+        Evaluate(loss, w[:, None], np.array([0.2]), centre, 2),
+        Evaluate(loss, np.column_stack([w, -w]), np.array([0.2, 0.1]), centre, 1),
+        Triangular(centre, np.ones(n), 0.3),
+        ClassificationScores(loss, w, 0.2),
+    )
 
 
 def bits(value: Any) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.spark.helpers import (
     bits,
+    everything,
     fit_on,
     leaves_of,
     model_bits,
@@ -16,11 +17,8 @@ from tests.spark.helpers import (
     write_dense,
     write_sparse,
 )
-from w261reg.aggregators import ClassificationScores, Evaluate, Several, Summarise, Triangular
-from w261reg.aggregators.base import Aggregator
 from w261reg.blocks import DenseBlock, SparseBlock
 from w261reg.datasets import LocalDataset
-from w261reg.losses import get_loss
 from w261reg.sources import Columns, open_path
 from w261reg.sources.packing import frame_dataset, local_dataset, spark_dataset
 
@@ -37,20 +35,6 @@ def _small_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves are planned on the driver: to make them small there is enough."""
     monkeypatch.setattr("w261reg.sources.parquet.leaf_rows", lambda width: 16)
     monkeypatch.setattr("w261reg.sources.text.TEXT_LEAF_BYTES", 900)
-
-
-def everything(n: int) -> Aggregator[Any]:
-    """All that a pass may compute, at odd coefficients."""
-    w, centre = np.linspace(-0.3, 0.4, n), np.linspace(0.1, 1.1, n)
-    loss = get_loss("bxe")
-    return Several(
-        Summarise(n, gram=True),
-        Summarise(n, gram=False),
-        Evaluate(loss, w[:, None], np.array([0.2]), centre, 2),
-        Evaluate(loss, np.column_stack([w, -w]), np.array([0.2, 0.1]), centre, 1),
-        Triangular(centre, np.ones(n), 0.3),
-        ClassificationScores(loss, w, 0.2),
-    )
 
 
 @pytest.mark.parametrize("form", ["dense", "csr"])

@@ -1,0 +1,82 @@
+"""A file system that pyarrow cannot open, and Spark can."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sources.helpers import L2, problem, write_csv, write_parquet
+from w261reg import train
+from w261reg.errors import ComputeError, InputError, Unreachable
+from w261reg.sources.paths import find, reachable
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+GIVEN = problem()
+
+
+@pytest.fixture
+def mounted(spark: "SparkSession", tmp_path: Path) -> Iterator[str]:
+    """tmp_path under a scheme that needs Hadoop's classes."""
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    key = "fs.viewfs.mounttable.tests.link./d"
+    hadoop.set(key, f"file://{tmp_path}")
+    yield "viewfs://tests/d"
+    hadoop.unset(key)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("collect", [0, 2**26])
+def test_spark_reads_what_pyarrow_cannot(
+    mounted: str, tmp_path: Path, collect: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_parquet(tmp_path / "t.parquet", GIVEN.frame)
+    with pytest.raises(Unreachable):
+        find(f"{mounted}/t.parquet")
+    with caplog.at_level("INFO", logger="w261reg"):
+        model = train(f"{mounted}/t.parquet", label="label", collect_bytes=collect, **L2)
+    lines = [line for line in caplog.messages if line.endswith("; reading it with Spark")]
+    assert len(lines) == 1
+    assert f"data {mounted}/t.parquet cannot be read: " in lines[0]
+    assert "\n" not in lines[0]
+    local = train(GIVEN.frame, label="label", **L2)
+    assert model.status == "converged"
+    assert model.weights == pytest.approx(local.weights, rel=1e-9)
+    assert model.feature_names == local.feature_names
+
+
+@pytest.mark.spark
+def test_a_folder_of_files_too(mounted: str, tmp_path: Path) -> None:
+    (tmp_path / "table").mkdir()
+    write_parquet(tmp_path / "table" / "1.parquet", GIVEN.frame[:70])
+    write_parquet(tmp_path / "table" / "2.parquet", GIVEN.frame[70:])
+    model = train(f"{mounted}/table", label="label", **L2)
+    assert model.rows == len(GIVEN.y)
+
+
+@pytest.mark.spark
+def test_text_that_pyarrow_cannot_reach_is_refused(mounted: str, tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", GIVEN.frame)
+    with pytest.raises(InputError, match=r"t\.csv cannot be read") as caught:
+        train(f"{mounted}/t.csv", label="label", **L2)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.spark
+def test_what_spark_cannot_read_either_is_one_line(mounted: str) -> None:
+    with pytest.raises((InputError, ComputeError)) as caught:
+        train(f"{mounted}/nothing.parquet", label="label", **L2)
+    assert "\n" not in str(caught.value)
+    assert "nothing.parquet" in str(caught.value)
+    assert "py4j" not in str(caught.value)
+
+
+def test_reachable_says_why_not(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "t.parquet", GIVEN.frame)
+    files = find(str(path))
+    assert reachable(files) == ""
+    path.unlink()
+    assert "t.parquet" in reachable(files)
+    assert "\n" not in reachable(files)
