@@ -5,10 +5,11 @@ import math
 import pickle
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from py4j.protocol import Py4JError
 from pyspark import RDD, SparkContext, StorageLevel
 
 from w261reg.aggregators.base import Aggregator
@@ -102,6 +103,7 @@ class RddDataset(Dataset):
         return sum(told.nbytes for told in self.told.values()) if self.told else None
 
     def release(self) -> None:
+        """Delete the files, where the executors still have them, and forget the handles."""
         token = self.recipe.token
 
         def delete(items: Iterable[Any]) -> Iterator[int]:
@@ -109,11 +111,24 @@ class RddDataset(Dataset):
                 pass
             yield remove(token)
 
+        places: list[RDD[Any]] = list(self.generations)
+        if self.generations and not self.told:
+            # a first pass that failed would be tried again by these: any tasks will do
+            tasks = self.context.defaultParallelism
+            places = [self.context.parallelize(range(tasks), tasks)]
+        for place in places:
+            try:
+                with described(self.context, "release"), spark_failures("release"):
+                    self.context.runJob(place, delete)
+            except (InputError, ComputeError) as error:
+                # a Spark that has gone takes its files along; the answer is not to be lost for it
+                log.debug("packed blocks could not be deleted: %s", error)
+        self._forget()
+
+    def _forget(self) -> None:
         for generation in self.generations:
-            if self.collected is None:
-                with described(self.context, "release"), spark_failures("deleting packed blocks"):
-                    self.context.runJob(generation, delete)
-            generation.unpersist()
+            with suppress(Py4JError):
+                generation.unpersist()
         self.generations = []
 
     def _run(self, aggregator: Aggregator[S], keep: bool) -> S:
@@ -167,6 +182,7 @@ class RddDataset(Dataset):
             ordered = sorted(packed, key=lambda own: own.partition)
             leaves = [leaf for own in ordered for leaf in own.leaves()]
             self.collected = LocalDataset(leaves, self.n_features)
+            self._forget()
 
     # --- later passes ---------------------------------------------------------------------------
 
