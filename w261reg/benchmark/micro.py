@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg.blas import dsyrk
 
-from w261reg.aggregators import Evaluate
+from w261reg.aggregators import Evaluate, Summarise
 from w261reg.benchmark.generate import Dense
 from w261reg.benchmark.machine import cores
 from w261reg.benchmark.problems import BINARY
@@ -44,7 +44,7 @@ def rates(
     """
     yield syrk_rate(size, repeats)
     yield numpy_gradient_rate(rows, features, repeats, cores())
-    yield from spark_rates(master, rows, features, repeats)
+    yield from spark_rates(master, size, rows, features, repeats)
 
 
 def syrk_rate(size: int, repeats: int) -> Rate:
@@ -91,27 +91,44 @@ def _gradients(rows: int, features: int, repeats: int, barrier: Any, answers: An
         answers.put(_median(gradient, repeats))
 
 
-def spark_rates(master: str | None, rows: int, features: int, repeats: int) -> Iterator[Rate]:
-    """A gradient pass of w261reg over packed data, and an empty job of one task a core."""
+def spark_rates(
+    master: str | None, size: int, rows: int, features: int, repeats: int
+) -> Iterator[Rate]:
+    """An empty job of one task a core; a gradient and a Gram matrix of w261reg on packed data."""
     with tempfile.TemporaryDirectory() as folder, session(master, "benchmark") as spark:
-        path = Path(folder) / "table.parquet"
-        write_parquet(path, dense_batches(Dense(rows, features, 0)), max(1, rows // 8))
         context = spark.sparkContext
         tasks = context.defaultParallelism
         empty = context.parallelize(range(tasks), tasks)
-        yield _rate("empty Spark job", _median(lambda: empty.foreach(_nothing), repeats) * 1e3,
-                    "ms", f"{tasks} Python tasks on {context.master}")  # fmt: skip
-        source = open_path(str(path))
-        names = [f"x{j + 1}" for j in range(features)]
-        columns = select(source.schema, features=names, label=BINARY, classification=True)
-        dataset = spark_dataset(context, source, columns)
+        seconds = _median(lambda: empty.foreach(_nothing), repeats)
+        yield _rate("empty Spark job", seconds * 1e3, "ms",
+                    f"{tasks} Python tasks on {context.master}")  # fmt: skip
         zero = np.zeros((features, 1))
         evaluate = Evaluate(get_loss("bxe"), zero, np.zeros(1), np.zeros(features), 1)
-        dataset.aggregate(evaluate)  # reads and packs
-        seconds = _median(lambda: dataset.aggregate(evaluate), repeats)
-        dataset.release()
+        seconds = _pass_seconds(context, folder, rows, features, evaluate, repeats)
         yield _rate("w261reg gradient", 8 * rows * features / seconds / 1e9, "GB/s",
                     f"one pass over packed data, {rows:,} x {features}")  # fmt: skip
+        fewer = 50 * size
+        gram = Summarise(size, gram=True)
+        seconds = _pass_seconds(context, folder, fewer, size, gram, repeats)
+        yield _rate("w261reg Gram", fewer * size * size / seconds / 1e9, "GFlop/s",
+                    f"one pass over packed data, {fewer:,} x {size:,}")  # fmt: skip
+
+
+def _pass_seconds(
+    context: Any, folder: str, rows: int, features: int, aggregator: Any, repeats: int
+) -> float:
+    """Median of passes over packed data."""
+    path = Path(folder) / f"{rows}x{features}.parquet"
+    write_parquet(path, dense_batches(Dense(rows, features, 0)), max(1, rows // 8))
+    source = open_path(str(path))
+    names = [f"x{j + 1}" for j in range(features)]
+    columns = select(source.schema, features=names, label=BINARY, classification=True)
+    dataset = spark_dataset(context, source, columns)
+    try:
+        dataset.aggregate(aggregator)  # reads and packs
+        return _median(lambda: dataset.aggregate(aggregator), repeats)
+    finally:
+        dataset.release()
 
 
 def _nothing(_: int) -> None:
