@@ -50,7 +50,7 @@ def test_history(solver: str, loss: str, mix: float) -> None:
         assert history[-1].objective <= history[0].objective
 
 
-@pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs"])
+@pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs", "sampled"])
 def test_passes_of_proofs_are_counted_too(solver: str) -> None:
     """Without a penalty some solvers take a pass or two more to prove that an optimum exists."""
     wide = example("bxe").x[:, [0, 1, 2, 3, 0]]
@@ -103,7 +103,7 @@ def test_newton_converges_quadratically() -> None:
 
 
 def test_start_of_lbfgs_and_gd_costs_no_pass() -> None:
-    for solver in ("lbfgs", "gd"):
+    for solver in ("lbfgs", "gd", "sampled"):
         result, _, _ = solve(solver, "bxe", reg_param=0.1)
         assert result.history[0].passes == 1
 

@@ -114,7 +114,7 @@ def test_nearly_separable_converges(solver: str, intercept: bool) -> None:
     assert result.evaluation.objective == pytest.approx(best, rel=1e-9)
 
 
-@pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs"])
+@pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs", "sampled"])
 def test_nearly_separable_in_two_of_many_rows(solver: str) -> None:
     rng = np.random.default_rng(61)
     x = rng.normal(size=(300, 3))
@@ -129,7 +129,7 @@ def test_nearly_separable_in_two_of_many_rows(solver: str) -> None:
     np.testing.assert_allclose(result.w, newton.w, rtol=1e-5)
 
 
-@pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs"])
+@pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs", "sampled"])
 def test_margin_proof_is_of_every_row(solver: str) -> None:
     x, y, _ = SEPARATED["complete"]
     result = solve(solver, classifier(x, y))
@@ -140,7 +140,7 @@ def test_margin_proof_is_of_every_row(solver: str) -> None:
 def test_l1_alone_is_a_penalty() -> None:
     x, y, _ = SEPARATED["quasi"]
     problem = classifier(x, y, reg_param=0.01, mix=1.0)
-    for solver in ("proximal", "lbfgs"):
+    for solver in ("proximal", "lbfgs", "sampled"):
         assert solve(solver, problem).status is Status.CONVERGED
 
 
@@ -306,7 +306,7 @@ def test_extreme_scales_are_only_units(
 def test_labels_of_extreme_size(size: float) -> None:
     plain = example("mse", weighted=True)
     expected = solve("gram", plain)
-    for solver in ("gram", "newton", "proximal", "lbfgs"):
+    for solver in ("gram", "newton", "proximal", "lbfgs", "sampled"):
         result = solve(solver, plain.but(y=plain.y * size))
         assert result.status is Status.CONVERGED, result.message
         np.testing.assert_allclose(result.w / size, expected.w, rtol=1e-7)
@@ -332,7 +332,7 @@ def test_shifted_label_shifts_predictions_with_it() -> None:
 # --- few rows -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("solver", ["gram", "newton", "proximal", "lbfgs", "gd"])
+@pytest.mark.parametrize("solver", ["gram", "newton", "proximal", "lbfgs", "sampled", "gd"])
 def test_single_row(solver: str) -> None:
     problem = Problem(np.array([[1.5, -2.0]]), np.array([3.0]), np.array([0.5]), leaves=1)
     result = solve(solver, problem)
@@ -341,7 +341,7 @@ def test_single_row(solver: str) -> None:
     assert result.intercept == 3.0
 
 
-@pytest.mark.parametrize("solver", ["gram", "newton", "proximal", "lbfgs", "gd"])
+@pytest.mark.parametrize("solver", ["gram", "newton", "proximal", "lbfgs", "sampled", "gd"])
 @pytest.mark.parametrize("value", [0.0, 5.0, -1e-3])
 def test_constant_label(solver: str, value: float) -> None:
     problem = example("mse").but(y=np.full(80, value), reg_param=0.01)
@@ -358,7 +358,7 @@ def test_two_rows_are_a_line() -> None:
     assert result.intercept == pytest.approx(-1.0, rel=1e-13)
 
 
-@pytest.mark.parametrize("solver", ["gram", "newton", "proximal", "lbfgs"])
+@pytest.mark.parametrize("solver", ["gram", "newton", "proximal", "lbfgs", "sampled"])
 def test_empty_leaves_change_nothing(solver: str) -> None:
     problem = example("mse").but(reg_param=0.05, mix=0.0)
     x, y, s = problem.x, problem.y, problem.weight
@@ -385,7 +385,7 @@ def test_empty_leaves_change_nothing(solver: str) -> None:
 
 def test_all_features_constant() -> None:
     problem = example("mse").but(x=np.full((80, 3), 2.5))
-    for solver in ("gram", "newton", "proximal", "lbfgs", "gd"):
+    for solver in ("gram", "newton", "proximal", "lbfgs", "sampled", "gd"):
         result = solve(solver, problem)
         assert result.status is Status.CONVERGED
         assert result.w.tolist() == [0.0] * 3
@@ -421,7 +421,7 @@ def test_one_more_iteration_than_needed_is_not_taken() -> None:
     assert short.status is Status.MAX_ITER
 
 
-@pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs", "gram"])
+@pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs", "sampled", "gram"])
 @pytest.mark.parametrize("loss", ["mse", "bxe"])
 def test_unreachable_tolerance_ends_without_looping(solver: str, loss: str) -> None:
     if solver == "gram" and loss == "bxe":
@@ -438,7 +438,8 @@ def test_status_is_the_word_in_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "solver"), list(itertools.product(range(8), ["newton", "proximal", "lbfgs"]))
+    ("seed", "solver"),
+    list(itertools.product(range(8), ["newton", "proximal", "lbfgs", "sampled"])),
 )
 def test_unpenalised_random_data_is_right_or_says_so(seed: int, solver: str) -> None:
     """Small noisy data sets: some separate, some do not; no answer may claim what is not so."""
@@ -452,7 +453,7 @@ def test_unpenalised_random_data_is_right_or_says_so(seed: int, solver: str) -> 
     assert result.status is (Status.SEPARATED if far else Status.CONVERGED)
 
 
-@pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs"])
+@pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs", "sampled"])
 def test_rare_levels_are_never_certified(solver: str) -> None:
     """A 0/1 feature whose ones all have one label: the proof's rho tends to exactly 1 there."""
     seen = 0

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from w261reg.aggregators import ClassificationScores, Evaluate, Several, Summarise, Triangular
-from w261reg.aggregators.base import Aggregator
 from w261reg.blocks.store import Packed
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
@@ -74,7 +73,7 @@ def leaves_of(dataset: Any) -> list[Leaf]:
     return [leaf for item in items for leaf in item.leaves()]
 
 
-def everything(n: int) -> Aggregator[Any]:
+def everything(n: int) -> Several:
     """All that a pass may compute, at odd coefficients."""
     w, centre = np.linspace(-0.3, 0.4, n), np.linspace(0.1, 1.1, n)
     loss = get_loss("bxe")

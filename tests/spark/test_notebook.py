@@ -1,5 +1,6 @@
 """As a notebook uses it: Spark DataFrames in and out, and nothing left behind."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from w261reg import InputError, Model, load, train
+from w261reg.blocks.store import PREFIX, folders
 from w261reg.session import session
 
 if TYPE_CHECKING:
@@ -96,27 +98,33 @@ def persisted(spark: "SparkSession") -> int:
     return int(spark.sparkContext._jsc.getPersistentRDDs().size())
 
 
+def packed_files(spark: "SparkSession") -> int:
+    """Of any dataset, in the local directories of the executors."""
+    places = spark.sparkContext.parallelize([0], 1).map(lambda _: folders()).collect()[0]
+    return sum(name.startswith(PREFIX) for place in places for name in os.listdir(place))
+
+
+@pytest.mark.parametrize("collect", [0, 2**26])
 def test_training_leaves_nothing_behind(
-    spark: "SparkSession", frame: "DataFrame", tmp_path: Any
+    spark: "SparkSession", frame: "DataFrame", tmp_path: Any, collect: int
 ) -> None:
     from w261reg.cli import main
 
-    before = persisted(spark)
-    train(frame, label="kind", positive="spam", loss="bxe", reg_param=0.05, max_iter=1)
-    assert persisted(spark) == before
+    before, kept = persisted(spark), packed_files(spark)
+    fit: Any = {"loss": "bxe", "reg_param": 0.05, "collect_bytes": collect}
+    train(frame, label="kind", positive="spam", max_iter=1, **fit)
+    assert (persisted(spark), packed_files(spark)) == (before, kept)
     with pytest.raises(InputError):  # after the first pass
-        train(frame.selectExpr("a", "b > 9 as y"), label="y", loss="bxe")
-    assert persisted(spark) == before
+        train(frame.selectExpr("a", "b > 9 as y"), label="y", **fit)
+    assert (persisted(spark), packed_files(spark)) == (before, kept)
     pandas_frame().to_csv(tmp_path / "t.csv", index=False)
     model = str(tmp_path / "m")
-    train(str(tmp_path / "t.csv"), label="kind", positive="ham", loss="bxe", reg_param=1).save(
-        model
-    )
+    train(str(tmp_path / "t.csv"), label="kind", positive="ham", **fit).save(model)
     assert main(["evaluate", model, str(tmp_path / "t.csv"), "--label", "kind"]) == 0
     out = str(tmp_path / "p.csv")
     assert main(["predict", model, str(tmp_path / "t.csv"), "--out", out]) == 0
     assert main(["evaluate", model, str(tmp_path / "t.csv"), "--label", "a"]) == 2
-    assert persisted(spark) == before
+    assert (persisted(spark), packed_files(spark)) == (before, kept)
     assert spark.sparkContext.getLocalProperty("spark.job.description") in (None, "")
 
 
@@ -131,13 +139,18 @@ def test_each_pass_says_what_it_is(
         real(context, value)
 
     monkeypatch.setattr(type(spark.sparkContext), "setJobDescription", spy)
-    model = train(frame, label="kind", positive="spam", loss="bxe", reg_param=0.05, solver="newton")
-    passes = [value for value in said if value]
+    fit: Any = {"positive": "spam", "loss": "bxe", "reg_param": 0.05, "solver": "newton"}
+    model = train(frame, label="kind", collect_bytes=0, **fit)
+    *passes, release = [value for value in said if value]
     assert len(passes) == model.n_passes + 1  # and the pass that scores the answer
     assert passes[0] == "w261reg: read, pack, Gram matrix"
     assert all(value.startswith("w261reg: ") for value in passes)
     assert any("Hessian" in value for value in passes[1:])
     assert passes[-1] == "w261reg: classification scores"
+    assert release == "w261reg: release"
+    said.clear()
+    train(frame, label="kind", **fit)  # small enough to be collected: one job
+    assert [value for value in said if value] == passes[:1]
     # one's own descriptions come back afterwards
     spark.sparkContext.setJobDescription("mine")
     train(frame.select("a", "b"), label="a", loss="mse")

@@ -174,7 +174,7 @@ def test_on_spark_as_in_this_process(vectors: dict[bool, "DataFrame"]) -> None:
     for is_sparse, frame in vectors.items():
         model = train(
             frame.select("features", "bxe", "weight"), label="bxe", weight="weight", loss="bxe",
-            reg_param=0.08, elastic_net_param=0.4,
+            reg_param=0.08, elastic_net_param=0.4, collect_bytes=0,
         )  # fmt: skip
         theirs = direct(
             frame.where("weight > 0"), "bxe", None, MIX["elastic net"], weightCol="weight"
