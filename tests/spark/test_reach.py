@@ -1,5 +1,6 @@
 """A file system that pyarrow cannot open, and Spark can."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +22,10 @@ GIVEN = problem()
 def mounted(spark: "SparkSession", tmp_path: Path) -> Iterator[str]:
     """tmp_path under a scheme that needs Hadoop's classes."""
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()
-    key = "fs.viewfs.mounttable.tests.link./d"
+    name = f"t{uuid.uuid4().hex}"  # Hadoop keeps a file system by its name
+    key = f"fs.viewfs.mounttable.{name}.link./d"
     hadoop.set(key, f"file://{tmp_path}")
-    yield "viewfs://tests/d"
+    yield f"viewfs://{name}/d"
     hadoop.unset(key)
 
 
