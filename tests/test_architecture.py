@@ -21,6 +21,7 @@ LAYERS: list[set[str]] = [
     {"aggregators"},
     {"datasets"},
     {"conventions", "scaling"},
+    {"null_model"},
     {"objective"},
     {"solvers"},
     {"config", "sources", "session"},

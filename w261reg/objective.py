@@ -10,6 +10,7 @@ from w261reg.blocks import symmetric
 from w261reg.conventions import Strengths
 from w261reg.datasets import Dataset
 from w261reg.losses import Loss
+from w261reg.null_model import NullModel
 from w261reg.penalties import ElasticNet, Penalty, PenaltySum
 from w261reg.penalties.l1 import L1
 from w261reg.penalties.l2 import L2
@@ -71,6 +72,7 @@ class Objective:
 
     Attributes:
         coordinates: between theta and (w, b).
+        null: what is known of the loss without a pass.
         rho: root mean square of l' at the null model; the unit of the residual.
         kink: half the jump of F's derivative at u_j = 0, (p,).
     """
@@ -92,7 +94,8 @@ class Objective:
         self.sample, self.every = sample, every
         self.penalty = PenaltySum((*standard_penalty(strengths), *extra))
         self.coordinates = Coordinates.of(summary, fit_intercept)
-        self.rho = self._null_rms()
+        self.null = NullModel(loss, summary, self.coordinates)
+        self.rho = self.null.rms()
         self.kink = self._to_theta(self.penalty.kink(np.zeros(dataset.n_features)))
 
     @property
@@ -110,48 +113,28 @@ class Objective:
         """Whether there is no penalty at all."""
         return not self.penalty.terms
 
-    # --- the null model: all weights 0 ----------------------------------------------------------
+    # --- what costs no pass ---------------------------------------------------------------------
 
     def null_theta(self) -> Array:
         """Weights 0 and the best intercept."""
-        theta = np.zeros(self.p)
-        if self.fit_intercept:
-            theta[-1] = self.loss.null_predictor(self.summary.y_mean)
-        return theta
-
-    def _null_mean(self) -> float:
-        z = np.array([self.null_theta()[-1] if self.fit_intercept else 0.0])
-        return float(self.loss.mean(z)[0])
-
-    def _null_rms(self) -> float:
-        """rms of l' at the null model, from moments: l' = mu - y for a canonical loss."""
-        sd = float(self.summary.sd()[-1])
-        rms = float(np.hypot(sd, self._null_mean() - self.summary.y_mean))
-        if rms > 0:
-            return rms
-        return max(abs(self.summary.y_mean), 1.0)  # a constant label is fitted exactly: any unit
+        return self.null.theta.copy()
 
     def null_evaluation(self) -> Evaluation | None:
-        """The evaluation at the null model out of the first pass's moments; no pass of its own.
-
-        The gradient of a canonical loss is E[(mu - y) x] there, and the Hessian, for which the Gram
-        matrix is needed, l'' times the second moments of x. None for other losses.
-        """
+        """The evaluation at the null model; None for a loss that is not canonical."""
         if not self.loss.canonical:
             return None
-        theta = self.null_theta()
-        value, curvature = self._null_loss(float(theta[-1]) if self.fit_intercept else 0.0)
         raw = np.zeros(self.dataset.n_features)
-        raw[self.coordinates.active] = self.null_gradient()
-        hessian = curvature * self._second_moments() if self.summary.gram else None
-        return self._evaluation(theta, value, self._to_theta(raw), hessian, np.inf)
+        raw[self.coordinates.active] = self.null.gradient()
+        hessian = self.null.curvature() * self.null.second_moments() if self.summary.gram else None
+        gradient = self._to_theta(raw)
+        return self._evaluation(self.null_theta(), self.null.value(), gradient, hessian, np.inf)
 
     def quadratic_evaluation(self, theta: Array) -> Evaluation:
         """The second-order evaluation of squared error at any theta out of the Gram matrix."""
-        moments, xy = self.scaled_moments()
-        n = len(xy)
+        moments, xy = self.null.scaled_moments()
+        n, y_square = len(xy), self.null.y_square()
         u = theta[:n]
-        value = 0.5 * self.y_square() + float(u @ (0.5 * (moments @ u) - xy))
+        value = 0.5 * y_square + float(u @ (0.5 * (moments @ u) - xy))
         gradient = np.zeros(self.p)
         gradient[:n] = moments @ u - xy
         if self.fit_intercept:
@@ -159,86 +142,40 @@ class Objective:
             value += 0.5 * float(gradient[n]) ** 2
         # the value is a difference of sums that may be far larger than it
         size = np.abs(u)
-        terms = self.y_square() + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
+        terms = y_square + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
         rounding = float(np.finfo(float).eps) * terms
-        at = self._evaluation(theta, value, gradient, self._second_moments(), np.inf)
+        at = self._evaluation(theta, value, gradient, self.null.second_moments(), np.inf)
         return replace(at, rounding=rounding)
 
-    def y_square(self) -> float:
-        """The label's second moment: its variance with an intercept, else E[y^2]."""
-        mean = 0.0 if self.fit_intercept else self.summary.y_mean
-        return float(np.hypot(self.summary.sd()[-1], mean)) ** 2
-
-    def _second_moments(self) -> Array:
-        """E[x x'] of the rows (x, 1) in theta's coordinates, (p, p)."""
-        return self._with_intercept(self.scaled_moments()[0])
-
-    def _with_intercept(self, moments: Array) -> Array:
-        """Second moments with the row and column of the constant feature 1, about the means."""
-        n = len(moments)
-        total = np.zeros((self.p, self.p))
-        total[:n, :n] = moments
-        if self.fit_intercept:
-            total[n, n] = 1.0
-        return total
+    def null_diagonal(self) -> Array:
+        """The diagonal of F's Hessian at the null model (p,)."""
+        return self.null.diagonal() + self.penalty_diagonal(np.zeros(self.dataset.n_features))
 
     def sampled_null_hessian(self) -> Array | None:
         """F's Hessian at the null model, estimated from the first pass's sample: (p, p)."""
         if self.sample is None or not self.loss.canonical:
             return None
-        moments = self._scaled(self.sample)[0]
-        hessian = self.null_curvature() * self._with_intercept(moments)
-        return self.well_posed(hessian) + self.penalty_hessian(np.zeros(self.dataset.n_features))
+        hessian = self.null.curvature() * self.null.second_moments(self.sample)
+        return self._well_posed(hessian) + self.penalty_hessian(np.zeros(self.dataset.n_features))
 
-    def null_diagonal(self) -> Array:
-        """The diagonal of F's Hessian at the null model, out of the moments: (p,)."""
-        active = self.coordinates.active
-        mean = 0.0 if self.fit_intercept else self.summary.mean[active]
-        spread = np.hypot(self.summary.sd()[active], mean) * self.coordinates.unit
-        own = self.null_curvature() * self._ones(spread**2, 1.0)
-        return own + self.penalty_diagonal(np.zeros(self.dataset.n_features))
-
-    def _ones(self, features: Array, constant: float) -> Array:
-        """(p,) of a value for each active feature, and one for the intercept."""
-        return np.append(features, constant) if self.fit_intercept else features
-
-    def well_posed(self, sampled: Array) -> Array:
+    def _well_posed(self, sampled: Array) -> Array:
         """A sampled Hessian of the loss with a part of its diagonal added: (p, p).
 
         With m rows for p coordinates its small eigenvalues are too small by a share of about
         sqrt(p/m); and a feature may have no spread in the sample, which it has in the data.
         """
         share = min(1.0, self.p * self.every / max(1, self.summary.rows))
-        sd = np.ones(self.p)
         active = self.coordinates.active
-        sd[: len(active)] = self.summary.sd()[active] * self.coordinates.unit
-        level = float(np.mean(np.diagonal(sampled) / sd**2)) if self.p else 0.0
-        total: Array = sampled + np.diag(share * level * sd**2)
+        variance = (self.summary.sd()[active] * self.coordinates.unit) ** 2
+        variance = self.coordinates.extended(variance, 1.0)
+        level = float(np.mean(np.diagonal(sampled) / variance)) if self.p else 0.0
+        total: Array = sampled + np.diag(share * level * variance)
         return total
 
-    def null_curvature(self) -> float:
-        """l'' at the null model."""
-        return self._null_loss(float(self.null_theta()[-1]) if self.fit_intercept else 0.0)[1]
-
-    def scaled_moments(self) -> tuple[Array, Array]:
-        """(1/S) X'SX and (1/S) X'Sy of the active features in theta's units, centred with an
-        intercept: (n_active, n_active) and (n_active,). Needs the Gram matrix."""
-        return self._scaled(self.summary)
-
-    def _scaled(self, summary: Summary) -> tuple[Array, Array]:
-        exponent = np.zeros(self.dataset.n_features + 1, dtype=np.int64)
-        active = self.coordinates.active
-        exponent[active] = self.coordinates.exponent
-        both = summary.second_moments(exponent, centred=self.fit_intercept)
-        return both[np.ix_(active, active)], both[active, -1]
-
-    def _null_loss(self, z0: float) -> tuple[float, float]:
-        """Mean loss and curvature at a constant z; a canonical l is -y z + a function of z or y."""
-        y, z = np.array([self.summary.y_mean]), np.array([[z0]])
-        value = float(self.loss.value(y, z)[0, 0])
-        if self.loss.quadratic:  # E[(z - y)^2]/2 = (z - E y)^2/2 + var(y)/2
-            value += float(self.summary.sd()[-1]) ** 2 / 2
-        return value, float(self.loss.curvature(y, z)[0, 0])
+    def max_l1(self) -> float:
+        """The largest useful l1: above it all weights are 0. From the covariances."""
+        scale = self.strengths.scale[self.coordinates.active]
+        return float(np.max(np.abs(self.null.gradient()) / scale, initial=0.0))
 
     # --- evaluations, one pass each -------------------------------------------------------------
 
@@ -281,11 +218,11 @@ class Objective:
         )
         if sampled:
             own = others.pop()
-            estimate = self.well_posed(self._hessian(own, own.weight))
+            estimate = self._well_posed(self._hessian(own, own.weight))
             estimate += self.penalty_hessian(self.coordinates.weights(theta))
             at = replace(at, sampled=estimate)
         if diagonal:
-            own = self._ones(sums.diagonal[active], sums.curvature) / weight
+            own = self.coordinates.extended(sums.diagonal[active], sums.curvature) / weight
             own += self.penalty_diagonal(self.coordinates.weights(theta))
             at = replace(at, diagonal=own)
         if beside is not None:
@@ -373,7 +310,7 @@ class Objective:
         raw = self.penalty.hessian(w)
         raw = raw if raw.ndim == 1 else np.diagonal(raw)
         unit = self.coordinates.unit
-        return self._ones(unit * (raw[self.coordinates.active] * unit), 0.0)
+        return self.coordinates.extended(unit * (raw[self.coordinates.active] * unit), 0.0)
 
     def residual(self, theta: Array, loss_gradient: Array) -> float:
         """How far theta is from optimal, free of the units of features and weights.
@@ -394,20 +331,6 @@ class Objective:
         if self.fit_intercept:
             worst = max(worst, abs(float(loss_gradient[n])))
         return worst / self.rho
-
-    def max_l1(self) -> float:
-        """The largest useful l1: above it all weights are 0. From the covariances, no pass."""
-        covariance = np.abs(self.null_gradient())
-        scale = self.strengths.scale[self.coordinates.active]
-        return float(np.max(covariance / scale, initial=0.0))
-
-    def null_gradient(self) -> Array:
-        """Gradient of the mean loss in w at the null model (active features only), canonical."""
-        active = self.coordinates.active
-        zero = np.zeros(self.dataset.n_features + 1, dtype=np.int64)
-        covariance = self.summary.label_covariance(zero)[active]
-        shift = self._null_mean() - self.summary.y_mean
-        return np.asarray(shift * self.summary.mean[active] - covariance)
 
 
 def standard_penalty(strengths: Strengths) -> tuple[Penalty, ...]:

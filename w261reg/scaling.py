@@ -61,6 +61,10 @@ class Coordinates:
         unit[self.active] = self.unit
         return unit
 
+    def extended(self, features: Array, intercept: float) -> Array:
+        """(p,) of a value for each active feature, and one for the intercept if there is one."""
+        return np.append(features, intercept) if self.fit_intercept else features
+
     def weights(self, theta: Array) -> Array:
         """w: (n,) for theta (p,), (n, k) for (p, k)."""
         w = np.zeros((self.n_features, *theta.shape[1:]))

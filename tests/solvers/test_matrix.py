@@ -171,7 +171,7 @@ def test_largest_useful_strength(
         return
     scale = problem.scale if standard else np.ones(4)
     unit = PENALTIES[penalty].of(1.0, scale).kink(np.zeros(4))
-    largest = float(np.max(np.abs(bare.null_gradient()) / unit))
+    largest = float(np.max(np.abs(bare.null.gradient()) / unit))
     for factor, all_zero in ((1.0, True), (1 + 1e-7, True), (3.0, True), (0.99, False)):
         extra = PENALTIES[penalty].of(factor * largest, scale)
         for start in (None, np.full(bare.p, 0.5)):

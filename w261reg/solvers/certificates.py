@@ -137,7 +137,7 @@ def _rank(objective: Objective) -> int:
     """Rank of the second moments of the rows of (x, 1), or -1 where it is not known."""
     if not objective.summary.gram:
         return -1
-    values = np.linalg.eigvalsh(objective.scaled_moments()[0])
+    values = np.linalg.eigvalsh(objective.null.scaled_moments()[0])
     return int((values > null_threshold(values)).sum()) + objective.fit_intercept
 
 

@@ -83,7 +83,7 @@ class GradientDescent(Solver):
         size = sd / objective.strengths.scale[active] if self.standardized else np.hypot(sd, mean)
         with np.errstate(over="ignore", under="ignore"):
             trace = float(np.sum(size**2)) + objective.fit_intercept
-        bend = objective.null_curvature() * trace
+        bend = objective.null.curvature() * trace
         return 1 / bend if 1e-300 < bend < 1e300 else 1.0
 
     def _walk(self, objective: Objective, gradient: Array) -> Array:

@@ -1,0 +1,106 @@
+"""What the moments of the first pass tell: second moments, and the model of weights 0."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w261reg.aggregators import Summary
+from w261reg.losses import Loss
+from w261reg.scaling import Coordinates
+
+Array = NDArray[np.float64]
+
+
+class NullModel:
+    """The mean loss at weights 0 and the best intercept, without a pass over the data.
+
+    A canonical loss has l' = mu - y, so that its gradient there is E[(mu - y) x], and its Hessian
+    l'' times the second moments of x.
+
+    Args:
+        loss: pointwise loss.
+        summary: what the first pass found.
+        coordinates: of theta (p,).
+
+    Attributes:
+        theta: the null model (p,).
+    """
+
+    def __init__(self, loss: Loss, summary: Summary, coordinates: Coordinates) -> None:
+        self.loss, self.summary, self.coordinates = loss, summary, coordinates
+        self.fit_intercept = coordinates.fit_intercept
+        self.theta = np.zeros(coordinates.p)
+        if self.fit_intercept:
+            self.theta[-1] = loss.null_predictor(summary.y_mean)
+
+    @property
+    def _z(self) -> float:
+        return float(self.theta[-1]) if self.fit_intercept else 0.0
+
+    def mean(self) -> float:
+        """mu: the prediction for every row."""
+        return float(self.loss.mean(np.array([self._z]))[0])
+
+    def rms(self) -> float:
+        """Root mean square of l', from moments."""
+        sd = float(self.summary.sd()[-1])
+        rms = float(np.hypot(sd, self.mean() - self.summary.y_mean))
+        if rms > 0:
+            return rms
+        return max(abs(self.summary.y_mean), 1.0)  # a constant label is fitted exactly: any unit
+
+    def value(self) -> float:
+        """Mean loss; a canonical l is -y z + a function of z or y."""
+        y, z = np.array([self.summary.y_mean]), np.array([[self._z]])
+        value = float(self.loss.value(y, z)[0, 0])
+        if self.loss.quadratic:  # E[(z - y)^2]/2 = (z - E y)^2/2 + var(y)/2
+            value += float(self.summary.sd()[-1]) ** 2 / 2
+        return value
+
+    def curvature(self) -> float:
+        """l''."""
+        y, z = np.array([self.summary.y_mean]), np.array([[self._z]])
+        return float(self.loss.curvature(y, z)[0, 0])
+
+    def gradient(self) -> Array:
+        """Gradient of the mean loss in w, active features only, for a canonical loss."""
+        active = self.coordinates.active
+        zero = np.zeros(self.coordinates.n_features + 1, dtype=np.int64)
+        covariance = self.summary.label_covariance(zero)[active]
+        shift = self.mean() - self.summary.y_mean
+        return np.asarray(shift * self.summary.mean[active] - covariance)
+
+    def diagonal(self) -> Array:
+        """The diagonal of the mean loss's Hessian (p,)."""
+        active = self.coordinates.active
+        mean = 0.0 if self.fit_intercept else self.summary.mean[active]
+        spread = np.hypot(self.summary.sd()[active], mean) * self.coordinates.unit
+        return self.curvature() * self.coordinates.extended(spread**2, 1.0)
+
+    def second_moments(self, summary: Summary | None = None) -> Array:
+        """E[x x'] of the rows (x, 1) in theta's coordinates, (p, p).
+
+        Args:
+            summary: of other rows, a sample; needs the Gram matrix.
+        """
+        moments, _ = self.scaled_moments(summary)
+        n, p = len(moments), self.coordinates.p
+        total = np.zeros((p, p))
+        total[:n, :n] = moments
+        if self.fit_intercept:
+            total[n, n] = 1.0
+        return total
+
+    def scaled_moments(self, summary: Summary | None = None) -> tuple[Array, Array]:
+        """(1/S) X'SX and (1/S) X'Sy of the active features in theta's units, centred with an
+        intercept: (n_active, n_active) and (n_active,). Needs the Gram matrix."""
+        summary = self.summary if summary is None else summary
+        active = self.coordinates.active
+        exponent = np.zeros(self.coordinates.n_features + 1, dtype=np.int64)
+        exponent[active] = self.coordinates.exponent
+        both = summary.second_moments(exponent, centred=self.fit_intercept)
+        return both[np.ix_(active, active)], both[active, -1]
+
+    def y_square(self) -> float:
+        """The label's second moment: its variance with an intercept, else E[y^2]."""
+        mean = 0.0 if self.fit_intercept else self.summary.y_mean
+        return float(np.hypot(self.summary.sd()[-1], mean)) ** 2
