@@ -20,7 +20,8 @@ from w261reg.solvers import SOLVERS
 COMMAND = [sys.executable, "-m", "w261reg"]
 FIT = ["--label", "label", "--positive", "g", "--loss", "bxe", "--reg-param", "0.01"]
 OURS = re.compile(
-    r"(read [\d,]+ rows x \d+ features, 1 Spark task on local\[2\], [\d.]+ s"
+    r"(read [\d,]+ rows x \d+ features, "
+    r"collected from local\[2\]: 1 lea(f|ves) in one process, [\d.]+ s"
     r"|solver \w+: .*"
     r"|warning: constant, so coefficient 0: x2"
     r"|iteration +\d+  objective [-\d.e]+  residual [-\d.e]+(  step \S+)?  passes \d+  [\d.]+ s"

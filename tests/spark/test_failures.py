@@ -1,5 +1,6 @@
 """A failure on Spark is one line that names its cause."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from w261reg.aggregators.base import Aggregator
 from w261reg.blocks import Block
+from w261reg.blocks.store import folders
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import ComputeError, InputError
 from w261reg.sources import Columns, array_source
@@ -106,6 +108,17 @@ def test_the_dataset_survives_a_failure(dataset: Any) -> None:
 
     assert dataset.aggregate(TakeCensus()).rows == 48
     assert dataset.context.getLocalProperty("spark.job.description") in (None, "")
+
+
+def test_a_failed_first_pass_leaves_nothing_behind(dataset: Any) -> None:
+    context = dataset.context
+    before = context._jsc.getPersistentRDDs().size()
+    failure(dataset, "count")
+    dataset.release()  # and does not fail once more
+    assert context._jsc.getPersistentRDDs().size() == before
+    places = context.parallelize([0], 1).map(lambda _: folders()).collect()[0]
+    names = [name for place in places for name in os.listdir(place)]
+    assert not [name for name in names if dataset.recipe.token in name]
 
 
 def test_a_failing_frame(spark: "SparkSession") -> None:
