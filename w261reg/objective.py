@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.aggregators import Aggregator, Evaluate, Sample, Several, Summary, Sums
+from w261reg.aggregators import Aggregator, Evaluate, Sample, Several, Summarise, Summary, Sums
 from w261reg.blocks import symmetric
 from w261reg.conventions import Strengths
 from w261reg.datasets import Dataset
@@ -112,6 +112,14 @@ class Objective:
     def unpenalised(self) -> bool:
         """Whether there is no penalty at all."""
         return not self.penalty.terms
+
+    def take_gram(self, label: str) -> None:
+        """Get the Gram matrix where the first pass did not compute it: one pass."""
+        if not self.summary.gram:
+            summarise = Summarise(self.dataset.n_features, gram=True)
+            summarise.name = f"{label}: Gram matrix"
+            self.summary = self.dataset.aggregate(summarise)
+            self.null = NullModel(self.loss, self.summary, self.coordinates)
 
     # --- what costs no pass ---------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.aggregators import Summarise
 from w261reg.objective import Evaluation, Objective, rounding_of, shortest_subgradient
 from w261reg.solvers.linear import null_threshold
 
@@ -153,9 +152,7 @@ def existence(objective: Objective, evaluation: Evaluation) -> Existence:
     values = np.linalg.eigvalsh(hessian)
     if not objective.summary.gram and not (values > null_threshold(values)).all():
         # flat because of the data, or because the weights tend to infinity? The moments tell
-        summarise = Summarise(objective.dataset.n_features, gram=True)
-        summarise.name = "does the optimum exist: Gram matrix"
-        objective.summary = objective.dataset.aggregate(summarise)
+        objective.take_gram("does the optimum exist")
     if _self_concordant(objective, evaluation) is not None:
         return Existence.ATTAINED
     _, vectors = np.linalg.eigh(hessian)  # by ascending curvature
