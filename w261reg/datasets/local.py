@@ -27,7 +27,8 @@ class LocalDataset(Dataset):
 
     @property
     def parallelism(self) -> str:
-        return f"{len(self.leaves)} leaves in one process"
+        leaves = "leaf" if len(self.leaves) == 1 else "leaves"
+        return f"{len(self.leaves)} {leaves} in one process"
 
     @property
     def nbytes(self) -> int:

@@ -40,10 +40,11 @@ JOB_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Missing:
-    """A partition whose blocks are lost, and why."""
+    """A partition whose blocks are lost, and why; `full` where there was no room for them."""
 
     partition: int
     why: str
+    full: bool = False
 
 
 class RddDataset(Dataset):
@@ -88,6 +89,8 @@ class RddDataset(Dataset):
         self.last_leaf = max(largest, default=0)
         self.limit = _bytes(self.context.getConf().get("spark.driver.maxResultSize", "1g") or "1g")
         self.told: dict[int, Packed] = {}
+        self.full: set[int] = set()
+        self.spoiled = False
         self.generations: list[RDD[Item]] = []
         self.generation_of = [0] * partitions
         self.collected: LocalDataset | None = None
@@ -112,10 +115,9 @@ class RddDataset(Dataset):
             yield remove(token)
 
         places: list[RDD[Any]] = list(self.generations)
-        if self.generations and not self.told:
-            # a first pass that failed would be tried again by these: any tasks will do
+        if self.spoiled:  # a first pass that failed: its tasks would be tried again, any others do
             tasks = self.context.defaultParallelism
-            places = [self.context.parallelize(range(tasks), tasks)]
+            places.append(self.context.parallelize(range(tasks), tasks))
         for place in places:
             try:
                 with described(self.context, "release"), spark_failures("release"):
@@ -158,25 +160,27 @@ class RddDataset(Dataset):
         )
         read = self.reading(recipe)
         if keep:
-            self.generations = [read.persist(StorageLevel.MEMORY_AND_DISK)]
-        if depth == 1:
-            items = read.collect()  # the JVM reads the persisted items: no second Python task
-        else:
-            items = self._merge(read.map(_told), depth, aggregator).collect()
+            read = read.persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            if depth == 1:
+                items = read.collect()  # the JVM reads the persisted items: no second Python task
+            else:
+                items = self._merge(read.map(_told), depth, aggregator).collect()
+        except BaseException:
+            if keep:
+                self.spoiled = True
+                read.unpersist()
+            raise
         nodes, packed = _sorted(items)
         if keep:
+            self.generations = [read]
             self._account(packed)
         return nodes
 
     def _account(self, packed: list[Packed]) -> None:
         """Keep what the first pass says of the packing; and the blocks, where they came along."""
         self.told = {own.partition: own.told() for own in packed}
-        if full := [own.partition for own in packed if own.full]:
-            why = self.told[full[0]].full
-            log.warning(
-                f"no room for packed blocks ({why}): {len(full)} of {self.tasks} partitions travel "
-                "with every pass instead, which is slower"
-            )
+        if full := [Missing(own.partition, own.full, True) for own in packed if own.full]:
             self._renew(full)
         if packed and all(own.travels for own in packed):
             ordered = sorted(packed, key=lambda own: own.partition)
@@ -192,11 +196,10 @@ class RddDataset(Dataset):
         todo = list(range(self.tasks))
         with self._shipped(aggregator) as shipped:
             for _ in range(MAX_ROUNDS):
+                rdd, partitions = self._union(todo)
                 if depth == 1:
-                    rdd, partitions = self._union(todo)
                     items = self.context.runJob(rdd, _folding(shipped), partitions)
                 else:
-                    rdd, _ = self._union(todo)
                     folded = rdd.mapPartitions(_folding(shipped))
                     items = self._merge(folded, depth, shipped).collect()
                 missing = [item for item in items if isinstance(item, Missing)]
@@ -208,7 +211,7 @@ class RddDataset(Dataset):
                     nodes += own
                     todo = [lost.partition for lost in missing]
                 log.info("packing again what is lost: %s", missing[0].why)
-                self._renew([lost.partition for lost in missing])
+                self._renew(missing)
         raise ComputeError(
             f"the pass for {aggregator.name} lost partition {missing[0].partition} {MAX_ROUNDS} "
             f"times: {missing[0].why}"
@@ -224,12 +227,20 @@ class RddDataset(Dataset):
                     "(write it to Parquet and train on that)"
                 )
 
-    def _renew(self, partitions: list[int]) -> None:
+    def _renew(self, missing: list[Missing]) -> None:
         """A new generation for these partitions; those that no partition uses are dropped."""
-        carry = float("inf") if any(self.told[p].full for p in partitions) else 0.0
+        if full := {lost.partition for lost in missing if lost.full} - self.full:
+            self.full |= full
+            log.warning(
+                f"no room for packed blocks ({missing[0].why}): {len(self.full)} of {self.tasks} "
+                "partitions travel with every pass instead, which is slower"
+            )
+        partitions = {lost.partition for lost in missing}
         if len(self.generations) >= MAX_GENERATIONS:
-            partitions = list(range(self.tasks))
-        recipe = replace(self.recipe, aggregator=None, keep=True, carry=carry)
+            partitions = set(range(self.tasks))
+        carry = float("inf") if partitions & self.full else 0.0
+        only = frozenset(partitions)
+        recipe = replace(self.recipe, aggregator=None, keep=True, carry=carry, only=only)
         new = self.reading(recipe).persist(StorageLevel.MEMORY_AND_DISK)
         for partition in partitions:
             self.generation_of[partition] = len(self.generations)
@@ -242,11 +253,22 @@ class RddDataset(Dataset):
         self.generation_of = [used.index(number) for number in self.generation_of]
 
     def _union(self, todo: list[int]) -> tuple["RDD[Item]", list[int]]:
-        """An RDD with these partitions in it, and where."""
+        """An RDD with these partitions in it, and where; all others are empty in it."""
         if len(self.generations) == 1:
             return self.generations[0], todo
-        union = self.context.union(self.generations)
+        union = self.context.union([self._current(g) for g in range(len(self.generations))])
         return union, [self.generation_of[p] * self.tasks + p for p in todo]
+
+    def _current(self, number: int) -> "RDD[Item]":
+        """A generation without what a later one holds anew."""
+        current = {p for p, own in enumerate(self.generation_of) if own == number}
+
+        def keep(items: Iterable[Item]) -> Iterator[Item]:
+            for item in items:
+                if isinstance(item, Packed) and item.partition in current:
+                    yield item
+
+        return self.generations[number].mapPartitions(keep, preservesPartitioning=True)
 
     # --- merging --------------------------------------------------------------------------------
 
@@ -323,7 +345,7 @@ def _folding(shipped: Any) -> Any:
             try:
                 nodes = list(fold(own.leaves(), _unship(shipped)))
             except Lost as lost:
-                yield Missing(own.partition, str(lost))
+                yield Missing(own.partition, str(lost), bool(own.full))
             except Exception as error:
                 error.add_note(f"w261reg: partition {own.partition}")  # not in what Spark says
                 raise

@@ -23,12 +23,14 @@ class Recipe:
         aggregator: what to fold, or None.
         keep: whether to pack.
         carry: bytes of a partition up to which its blocks travel instead of being written.
+        only: the partitions to read; None is all. The others come out empty.
         token: of the dataset, in its files' names.
     """
 
     aggregator: Aggregator[Any] | None
     keep: bool
     carry: float = 0.0
+    only: frozenset[int] | None = None
     token: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
     def run(self, partition: int | None, leaves: Iterable[Leaf]) -> Iterator[Item]:
@@ -38,6 +40,8 @@ class Recipe:
             partition: its number; None where it is not known yet.
             leaves: (leaf, block), ascending.
         """
+        if self.only is not None and partition is not None and partition not in self.only:
+            return
         try:
             if not self.keep:
                 if self.aggregator is not None:

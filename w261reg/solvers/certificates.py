@@ -42,15 +42,29 @@ def storage_bound(objective: Objective, evaluation: Evaluation) -> float | None:
     A row's z moves by delta'w. With e = sum_j |w_j| rms(delta_j) >= rms(delta'w) (Minkowski) and a
     quadratic loss, |l(z + d) - l(z)| <= |z - y| |d| + d^2/2, whose mean is at most rms(z - y) e +
     e^2/2 (Cauchy and Schwarz). Logistic loss has |l'| <= 1, so that its mean moves by e at most.
+    A standardized penalty moves with the standard deviations d_j, each by rms(delta_j) at most.
     """
     rounding = objective.summary.census.rounding
-    if rounding is None:
+    if rounding is None or objective.extra:
         return None
-    w = objective.coordinates.weights(evaluation.theta)
-    e = float(np.abs(w) @ np.sqrt(rounding / objective.summary.weight))
+    w = np.abs(objective.coordinates.weights(evaluation.theta))
+    rms = np.sqrt(rounding / objective.summary.weight)
+    e = float(w @ rms)
     if objective.loss.quadratic:
-        return math.sqrt(2 * max(evaluation.loss, 0.0)) * e + e**2 / 2
-    return e if objective.loss.may_separate else None
+        moved = math.sqrt(2 * max(evaluation.loss, 0.0)) * e + e**2 / 2
+    elif objective.loss.may_separate:
+        moved = e
+    else:
+        return None
+    strengths, sd = objective.strengths, objective.summary.sd()[:-1]
+    active = objective.coordinates.active
+    if not (strengths.scale[active] == 1.0).all():
+        # a convention's deviations are those over S times a factor
+        d, u = strengths.scale[active], w[active]
+        change = rms[active] * d / sd[active]
+        moved += strengths.l1 * float(u @ change)
+        moved += strengths.l2 / 2 * float(u**2 @ (2 * d * change + change**2))
+    return moved
 
 
 def _gap(objective: Objective, evaluation: Evaluation) -> float | None:

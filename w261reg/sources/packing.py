@@ -173,6 +173,8 @@ def frame_dataset(
 
         def numbered(index: int, rows: Iterable[Any]) -> Iterator[Item]:
             for row in rows:
+                if recipe.only is not None and index not in recipe.only:
+                    continue
                 item = pickle.loads(bytes(row[0]))
                 if isinstance(item, Packed):
                     yield replace(item, partition=index, first_leaf=index)
