@@ -303,12 +303,16 @@ class _Reader:
         except OSError as error:
             raise Lost(f"{self.path}: {error.strerror}") from None
         try:
-            if _mark(os.fstat(self.file)) != self.mark:
-                raise Lost(f"{self.path} is not the file that was written")
+            self._same()
             for handle in self.handles:
                 yield handle.leaf, self._block(handle)
+            self._same()  # a change while it was read went into what was read
         finally:
             os.close(self.file)
+
+    def _same(self) -> None:
+        if _mark(os.fstat(self.file)) != self.mark:
+            raise Lost(f"{self.path} is not the file that was written")
 
     def _block(self, handle: Handle) -> Block:
         known = (self.path, self.mark, handle.offset)

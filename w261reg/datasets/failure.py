@@ -41,6 +41,8 @@ def _cause(text: str) -> str:
     where = f" (partition {partition.group(1)})" if partition else ""
     if own:
         return own[0][:300] + where
+    if "Python worker exited unexpectedly" in text:
+        return f"the Python worker exited, or was killed (out of memory?){where}"
     reason = re.search(r"(?:Reason|reason|Caused by): (.*)", text)
     first = reason.group(1) if reason else text.strip().splitlines()[0]
     return first[:300] + where

@@ -115,9 +115,10 @@ class RddDataset(Dataset):
             yield remove(token)
 
         places: list[RDD[Any]] = list(self.generations)
-        if self.spoiled:  # a first pass that failed: its tasks would be tried again, any others do
-            tasks = self.context.defaultParallelism
-            places.append(self.context.parallelize(range(tasks), tasks))
+        if self.spoiled or len(places) > 1:
+            # what failed or is lost would be read again by tasks of these: any others will do
+            tasks = 2 * self.context.defaultParallelism
+            places = [self.context.parallelize(range(tasks), tasks)]
         for place in places:
             try:
                 with described(self.context, "release"), spark_failures("release"):
