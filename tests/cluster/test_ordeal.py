@@ -21,7 +21,6 @@ from tests.cluster.ordeal import (
     TASKS,
     TRIALS,
     Trial,
-    corrupt,
     trials_of,
 )
 from tests.cluster.processes import block_files
@@ -95,10 +94,7 @@ def results(folder: Path, env: dict[str, str]) -> dict[str, Any]:
 
 
 def _case(kind: str, trial: Trial) -> Any:
-    late = trial.deed is corrupt and trial.during
-    why = "a file that changes after it was opened is taken for what it was"
-    marks = [pytest.mark.xfail(reason=why, strict=True)] if late else []
-    return pytest.param(kind, trial, marks=marks, id=f"{kind}-{trial.name}")
+    return pytest.param(kind, trial, id=f"{kind}-{trial.name}")
 
 
 @pytest.mark.parametrize(
@@ -187,22 +183,12 @@ def test_a_task_that_always_fails_ends(results: dict[str, Any], name: str) -> No
 
 
 @pytest.mark.parametrize("name", CAUSES)
-def test_the_error_names_the_cause(
-    results: dict[str, Any], name: str, request: pytest.FixtureRequest
-) -> None:
-    if CAUSES[name] == EXITED:
-        why = "the line says java.io.EOFException"
-        request.applymarker(pytest.mark.xfail(reason=why, strict=True))
+def test_the_error_names_the_cause(results: dict[str, Any], name: str) -> None:
     assert re.search(CAUSES[name], results[name]["said"]), results[name]["said"]
 
 
 @pytest.mark.parametrize("name", CAUSES)
-def test_the_dataset_survives(
-    results: dict[str, Any], name: str, request: pytest.FixtureRequest
-) -> None:
-    if "first pass" in name:
-        why = "a first pass that failed is tried again by every later one"
-        request.applymarker(pytest.mark.xfail(reason=why, strict=True))
+def test_the_dataset_survives(results: dict[str, Any], name: str) -> None:
     assert results[name]["rows_after"] == LEAVES * LEAF_ROWS
 
 

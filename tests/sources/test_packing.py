@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sources.helpers import leaves_of, problem
+from w261reg.datasets.tree import count_nodes
 from w261reg.errors import InputError
 from w261reg.sources import Columns, Source, TableSource
 from w261reg.sources import base as base_module
@@ -25,8 +26,16 @@ def test_deal_covers_all_leaves_evenly(leaves: int, tasks: int) -> None:
     runs = deal([2.5] * leaves, tasks)
     assert [leaf for run in runs for leaf in run] == list(range(leaves))
     sizes = [len(run) for run in runs]
-    assert max(sizes) - min(sizes) <= 1
+    share = leaves / len(runs) if runs else 0
+    assert max(abs(size - share) for size in sizes) <= max(1, share / 8)
     assert len(runs) == max(1, min(leaves, tasks))
+
+
+def test_runs_of_many_leaves_begin_at_whole_subtrees() -> None:
+    """98 leaves of 8 MB shares in two tasks: 5 shares go to the driver, not 9."""
+    runs = deal([1.0] * 98, 2)
+    assert [run.start for run in runs] == [0, 48]
+    assert sum(count_nodes(run) for run in runs) == 5
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=60), st.integers(1, 70))

@@ -42,7 +42,7 @@ def _cause(text: str) -> str:
     if own:
         return own[0][:300] + where
     if "Python worker exited unexpectedly" in text:
-        return f"the Python worker exited, or was killed (out of memory?){where}"
+        return f"the Python worker exited unexpectedly (killed for want of memory?){where}"
     reason = re.search(r"(?:Reason|reason|Caused by): (.*)", text)
     first = reason.group(1) if reason else text.strip().splitlines()[0]
     return first[:300] + where

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -172,9 +173,25 @@ def _of_numbers(
 
 
 def _float(column: pa.Array) -> Array:
+    """As float64, nulls as NaN."""
     if column.type != pa.float64():
         column = pc.cast(column, pa.float64(), safe=False)
-    return np.asarray(column.to_numpy(zero_copy_only=False))
+    return plain(pc.fill_null(column, float("nan")) if column.null_count else column)
+
+
+def plain(column: pa.Array) -> NDArray[Any]:
+    """The values of a column of numbers without nulls, where they lie.
+
+    `to_numpy` would import pandas, which costs each worker half a second.
+    """
+    if pa.types.is_boolean(column.type):
+        column = pc.cast(column, pa.uint8())
+    kind = np.dtype(str(column.type).replace("double", "float64"))
+    buffer = column.buffers()[1]
+    if len(column) == 0 or buffer is None:
+        return np.zeros(0, dtype=kind)
+    start = column.offset * kind.itemsize
+    return np.frombuffer(buffer, dtype=kind, count=len(column), offset=start)
 
 
 def _numbers(column: pa.Array, name: str, defects: dict[tuple[str, str], int]) -> Array:
@@ -204,7 +221,7 @@ def _label(column: pa.Array, columns: Columns, defects: dict[tuple[str, str], in
             defects[columns.label, "null"] = column.null_count
         text = pc.cast(column, pa.string())
         equal = pc.equal(text, pa.scalar(str(columns.positive), pa.string()))
-        return np.asarray(pc.fill_null(equal, False).to_numpy(zero_copy_only=False), dtype=float)
+        return plain(pc.fill_null(equal, False)).astype(np.float64)
     values = _numbers(column, columns.label, defects)
     if columns.positive is not None:
         return (values == float(columns.positive)).astype(float)
@@ -241,19 +258,19 @@ def vectors(column: pa.Array, width: int, name: str) -> Array | sparse.csr_array
             raise InputError(f"column {name!r} must hold lists of {width} numbers in every row")
         return flat.reshape(rows, width).copy()
     indices, values = pc.struct_field(column, "indices"), pc.struct_field(column, "values")
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(values), 0)).astype(np.int64)
+    lengths = plain(pc.fill_null(pc.list_value_length(values), 0)).astype(np.int64)
     flat = _float(values.flatten())
-    is_sparse = np.asarray(pc.is_valid(indices).to_numpy(zero_copy_only=False))
+    is_sparse = plain(pc.is_valid(indices)).astype(bool)
     if "size" in {field.name for field in column.type}:
         sizes = pc.struct_field(column, "size")
-        declared = np.where(is_sparse, pc.fill_null(sizes, -1).to_numpy(False), lengths)
+        declared = np.where(is_sparse, plain(pc.fill_null(sizes, -1)), lengths)
         if (declared != width).any():
             raise InputError(f"column {name!r} must hold vectors of {width} numbers in every row")
     if not is_sparse.any():
         return flat.reshape(rows, width).copy()
     at = np.empty(len(flat), dtype=np.int32)
     from_sparse = np.repeat(is_sparse, lengths)
-    at[from_sparse] = indices.flatten().to_numpy(zero_copy_only=False)
+    at[from_sparse] = plain(indices.flatten())
     dense_rows = int((~is_sparse).sum())
     at[~from_sparse] = np.tile(np.arange(width, dtype=np.int32), dense_rows)
     if len(at) and (at.min() < 0 or at.max() >= width):

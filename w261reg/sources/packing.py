@@ -126,12 +126,18 @@ def spark_dataset(
 
 
 def deal(weights: Sequence[float], tasks: int) -> list[range]:
-    """Contiguous runs of leaves, of weights as equal as can be, none empty."""
+    """Contiguous runs of leaves, of weights about as equal as can be, none empty.
+
+    Where a task has many leaves, runs begin at multiples of a power of two: whole subtrees leave
+    fewer shares over, and the shares of wide problems are large.
+    """
     tasks = max(1, min(tasks, len(weights)))
+    grain = 1 << max(0, (len(weights) // (8 * tasks)).bit_length() - 1)
     ends = np.cumsum(weights)
     cuts = [0]
     for i in range(1, tasks):
         cut = int(np.searchsorted(ends, ends[-1] * i / tasks - 1e-9 * ends[-1])) + 1
+        cut = (cut + grain // 2) // grain * grain
         cuts.append(min(max(cut, cuts[-1] + 1), len(weights) - tasks + i))
     return [range(a, b) for a, b in pairwise([*cuts, len(weights)])]
 

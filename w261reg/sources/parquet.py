@@ -6,12 +6,16 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from w261reg.errors import InputError
 from w261reg.sources.base import Handle, Source, leaf_rows
 from w261reg.sources.columns import Columns
 from w261reg.sources.paths import Files, one_line
+
+# bytes of a local column that are read at a time
+BUFFER_BYTES = 2**18
 
 
 class Slice(NamedTuple):
@@ -59,6 +63,10 @@ class ParquetSource(Source):
     def __init__(self, files: Files) -> None:
         self.given = files.given
         self.filesystem = files.filesystem
+        # pyarrow's own way is to read a row group whole before its first rows, which suits stores
+        # where each request takes long; a local file is read as it is decoded
+        local = isinstance(files.filesystem, pafs.LocalFileSystem)
+        self.buffering = {"pre_buffer": False, "buffer_size": BUFFER_BYTES} if local else {}
         self.description = f"Parquet {files.given}"
         self.groups: list[tuple[str, int, _Group, tuple[tuple[str, Any], ...]]] = []
         schema: pa.Schema | None = None
@@ -137,7 +145,7 @@ class ParquetSource(Source):
         self, path: str, group: int, size: int, wanted: list[str], constants: dict[str, Any]
     ) -> Iterator[pa.RecordBatch]:
         with self.filesystem.open_input_file(path) as file:
-            reader = pq.ParquetFile(file)
+            reader = pq.ParquetFile(file, **self.buffering)
             stored = set(reader.schema_arrow.names)
             own = [name for name in wanted if name in stored]
             # iter_batches counts through the row groups it is given: one, so slices are aligned
