@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,8 @@ def fit(
         step_size *= objective.strengths.step
     solver = kind.of(settings.max_iter, settings.tol, step_size, bool(settings.standardization))
     start = None if warm is None else objective.coordinates.theta(*warm)
+    if loss.classification:
+        objective.rider = partial(scorer, loss)
     result = minimise(solver, objective, start, _monitor, began)
     model = _model(settings, objective, columns, result, choice, classes, spark)
     model = replace(model, metrics={"train": _train_metrics(objective, result, model)})
@@ -238,13 +241,10 @@ def _train_metrics(objective: Objective, result: FitResult, model: Model) -> dic
         variance = float(objective.summary.sd()[-1]) ** 2
         r2 = 1 - mse / variance if variance > 0 else float("nan")
         return {"rows": model.rows, "mse": mse, "rmse": mse**0.5, "r2": r2}
-    return score(objective.dataset, objective.loss, model.weights, model.intercept)
-
-
-def score(dataset: Dataset, loss: Loss, w: Array, b: float) -> dict[str, float]:
-    """Metrics of weights (n,) and intercept b on a dataset: one pass."""
-    scores = scorer(loss, w, b)
-    return scores.metrics(dataset.aggregate(scores))
+    scores = scorer(objective.loss, model.weights, model.intercept)
+    if objective.ridden and np.array_equal(objective.ridden[0], result.evaluation.theta):
+        return scores.metrics(objective.ridden[1])
+    return scores.metrics(objective.dataset.aggregate(scores))
 
 
 def scorer(loss: Loss, w: Array, b: float) -> Any:

@@ -1,6 +1,8 @@
 """The function that is minimised: mean loss + penalty, each evaluation one pass."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +77,10 @@ class Objective:
         null: what is known of the loss without a pass.
         rho: root mean square of l' at the null model; the unit of the residual.
         kink: half the jump of F's derivative at u_j = 0, (p,).
+        rider: makes an aggregator of (w, b) that rides with evaluations while `riding`, for it is
+            wanted at the answer; None where nothing is.
+        riding: whether the next evaluation may be the last.
+        ridden: theta of the last such evaluation, and the rider's state.
     """
 
     def __init__(
@@ -95,6 +101,9 @@ class Objective:
         self.penalty = PenaltySum((*standard_penalty(strengths), *extra))
         self.coordinates = Coordinates.of(summary, fit_intercept)
         self.null = NullModel(loss, summary, self.coordinates)
+        self.rider: Callable[[Array, float], Aggregator[Any]] | None = None
+        self.riding = False
+        self.ridden: tuple[Array, Any] | None = None
         self.rho = self.null.rms()
         self.kink = self._to_theta(self.penalty.kink(np.zeros(dataset.n_features)))
 
@@ -206,7 +215,10 @@ class Objective:
             sampled: whether an estimate of the Hessian from a sample of the rows is wanted.
             diagonal: whether the Hessian's diagonal is wanted, with order 1.
         """
-        parts: list[Aggregator[Sums]] = [self._evaluate(theta[:, None], order, diagonal)]
+        parts: list[Aggregator[Any]] = [self._evaluate(theta[:, None], order, diagonal)]
+        if self.riding and self.rider is not None:
+            w = self.coordinates.weights(theta)
+            parts.append(self.rider(w, self.coordinates.intercept(theta)))
         if beside is not None:
             parts.append(self._evaluate(beside, 0))
         if sampled:
@@ -214,6 +226,8 @@ class Objective:
         whole = Several(*parts)
         whole.name = f"{label}: {whole.name}" if label else whole.name
         sums, *others = self.dataset.aggregate(whole)
+        if self.riding and self.rider is not None:
+            self.ridden = theta, others.pop(0)
         weight = self.summary.weight
         active, n = self.coordinates.active, len(self.coordinates.active)
         gradient = np.empty(self.p)

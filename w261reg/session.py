@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from w261reg.errors import ComputeError, InputError
 from w261reg.noise import quiet_start, stopping
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 # local[*] allows no retry of a failed task; the second number does
@@ -124,7 +126,24 @@ def _start(master: str | None, name: str) -> "SparkSession":
     if submitted and "spark.log.level" not in dict(spark.sparkContext.getConf().getAll()):
         spark.sparkContext.setLogLevel("ERROR")
     logging.getLogger("SQLQueryContextLogger").disabled = True
+    if not submitted and (spark.sparkContext.master or "").startswith("local"):
+        threading.Thread(target=_wake_workers, args=(spark.sparkContext,), daemon=True).start()
     return spark
+
+
+def _wake_workers(context: "SparkContext") -> None:
+    """Start the Python workers and their imports, while the driver still looks at its input."""
+
+    def wake(_: int) -> None:
+        import importlib
+
+        for name in ("numpy", "pyarrow.compute", "pyarrow.parquet", "scipy.linalg", "scipy.sparse"):
+            importlib.import_module(name)
+
+    tasks = context.defaultParallelism
+    with suppress(Exception):  # whatever is wrong is said by the first job that matters
+        context.setJobDescription("w261reg: start the Python workers")
+        context.parallelize(range(tasks), tasks).foreach(wake)
 
 
 def _is_local(master: str | None) -> bool:

@@ -15,6 +15,8 @@ from w261reg.blocks.census import Census
 PART_VALUES = 2**17
 # shorter columns than this, and BLAS spends its time between them
 LEAST_PART_ROWS = 512
+# where a centred and weighted part is written: fresh memory for each would cost more than its sums
+_buffer = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class DenseBlock(Block):
         return total
 
     def design(self, h: Array, centre: Array, scale: Array) -> Array:
-        found = [a.T for a in self._designs(h, centre, scale)]
+        found = [a.T.copy() for a in self._designs(h, centre, scale)]
         return _joined(found, 0) if found else np.zeros((0, self.n_features))
 
     def range(self) -> tuple[Array, Array]:
@@ -172,13 +174,17 @@ class DenseBlock(Block):
             yield np.asarray(part, dtype=np.float64)
 
     def _designs(self, h: Array, centre: Array, scale: Array) -> Iterator[Array]:
-        """diag(scale) (X - centre)' diag(sqrt(h)) of each part, (n, b_i)."""
+        """diag(scale) (X - centre)' diag(sqrt(h)) of each part, (n, b_i), in one buffer."""
+        global _buffer
         shift, root = (self.origin - centre)[:, None], np.sqrt(h)
         scaled = bool((scale != 1.0).any())
         start = 0
         for part in self._parts():
             stop = start + part.shape[1]
-            a = part + shift
+            if len(_buffer) < part.size:
+                _buffer = np.empty(part.size)
+            a = _buffer[: part.size].reshape(part.shape)
+            np.add(part, shift, out=a)
             if scaled:
                 a *= scale[:, None]
             a *= root[start:stop]

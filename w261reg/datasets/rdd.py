@@ -18,7 +18,7 @@ from w261reg.datasets.base import Dataset
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.datasets.local import LocalDataset
-from w261reg.datasets.recipe import Item, Reading, Recipe
+from w261reg.datasets.recipe import Item, Reading, Recipe, settle
 from w261reg.datasets.tree import Node, count_nodes, finish, fold
 from w261reg.errors import ComputeError, InputError
 
@@ -342,6 +342,7 @@ def _folding(shipped: Any) -> Any:
     """The task of a pass: fold a partition's blocks, or say that they are missing."""
 
     def share(items: Iterable[Item]) -> Iterator[Any]:
+        settle()
         for own in [item for item in items if isinstance(item, Packed)]:  # drains the input
             try:
                 nodes = list(fold(own.leaves(), _unship(shipped)))

@@ -1,5 +1,6 @@
 """What the task that reads a partition does with it: fold it, keep it, or both."""
 
+import gc
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,20 @@ if TYPE_CHECKING:
     from pyspark import RDD
 
 Item = Node[Any] | Packed
+_settled = False
+
+
+def settle() -> None:
+    """In a task: leave what is imported by now out of the garbage collection.
+
+    PySpark's workers collect garbage after every task, which takes them 50 ms for the objects that
+    imports leave behind, and the next task waits for it.
+    """
+    global _settled
+    if not _settled:
+        _settled = True
+        gc.collect()
+        gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,7 @@ class Recipe:
             partition: its number; None where it is not known yet.
             leaves: (leaf, block), ascending.
         """
+        settle()
         if self.only is not None and partition is not None and partition not in self.only:
             return
         try:

@@ -1,6 +1,7 @@
 """The loop that all solvers share: init, step, stop."""
 
 import enum
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -250,6 +251,9 @@ def minimise(
             ended = _separated_after_all(objective, now) or ended
         if ended is not None:
             return _result(objective, state, ended, iteration, history)
+        # second order squares the residual, nearly; first order divides it by a few
+        near = 10 * solver.tol if now.hessian is None else math.sqrt(solver.tol)
+        objective.riding = now.residual <= max(near, 10 * solver.tol)
         after = solver.step(objective, state)
         if not after.evaluation.finite:
             ended = Status.DIVERGED, "the objective left the range of numbers: the step is too long"
