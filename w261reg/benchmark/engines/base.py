@@ -4,7 +4,7 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,3 +115,14 @@ class Engine(ABC):
     @abstractmethod
     def versions(self) -> dict[str, str]:
         """By library, after `start`."""
+
+
+def empty_job(session: Any) -> None:
+    """One Python task a core that does nothing: JVM, scheduler and Python workers are there."""
+    context = session.sparkContext
+    tasks = context.defaultParallelism
+    context.parallelize(range(tasks), tasks).foreach(_nothing)
+
+
+def _nothing(_: int) -> None:
+    pass

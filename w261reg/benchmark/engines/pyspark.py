@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from w261reg.benchmark.engines.base import MAX_ITER, Answer, Engine
+from w261reg.benchmark.engines.base import MAX_ITER, Answer, Engine, empty_job
 from w261reg.benchmark.problems import Posed
 from w261reg.conventions import SPARK_NORMAL_MAX_FEATURES
 from w261reg.session import session
@@ -42,6 +42,7 @@ class PySpark(Engine):
 
         self.stack = ExitStack()
         self.spark_session = self.stack.enter_context(session(self.options.master, "benchmark"))
+        empty_job(self.spark_session)
 
     def fit(self, problem: Posed, tol: float) -> Answer:
         from pyspark.ml.feature import VectorAssembler

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from typing import ClassVar
 
-from w261reg.benchmark.engines.base import MAX_ITER, Answer, Engine
+from w261reg.benchmark.engines.base import MAX_ITER, Answer, Engine, empty_job
 from w261reg.benchmark.problems import Posed
 from w261reg.session import session
 from w261reg.solvers import SOLVERS
@@ -35,6 +35,7 @@ class W261reg(Engine):
     def start(self) -> None:
         self.stack = ExitStack()
         self.spark_session = self.stack.enter_context(session(self.options.master, "benchmark"))
+        empty_job(self.spark_session)
 
     def fit(self, problem: Posed, tol: float) -> Answer:
         model = train(
