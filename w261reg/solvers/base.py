@@ -1,7 +1,6 @@
 """The loop that all solvers share: init, step, stop."""
 
 import enum
-import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -251,15 +250,21 @@ def minimise(
             ended = _separated_after_all(objective, now) or ended
         if ended is not None:
             return _result(objective, state, ended, iteration, history)
-        # second order squares the residual, nearly; first order divides it by a few
-        near = 10 * solver.tol if now.hessian is None else math.sqrt(solver.tol)
-        objective.riding = now.residual <= max(near, 10 * solver.tol)
+        objective.riding = _expected(history, now.hessian is not None) <= solver.tol
         after = solver.step(objective, state)
         if not after.evaluation.finite:
             ended = Status.DIVERGED, "the objective left the range of numbers: the step is too long"
             return _result(objective, state, ended, iteration + 1, history)
         state = after
         iteration += 1
+
+
+def _expected(history: list[Iteration], second_order: bool) -> float:
+    """The next residual: second order squares it, nearly; others go on as they did."""
+    now = history[-1].residual
+    if second_order:
+        return now**2
+    return now * now / history[-2].residual if len(history) > 1 else now
 
 
 def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str] | None:
