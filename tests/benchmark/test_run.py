@@ -118,7 +118,7 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
 def test_micro() -> None:
     found = list(rates(size=20, rows=2000, features=4, repeats=1))
     assert [rate["kernel"] for rate in found] == [
-        "dsyrk", "numpy gradient", "empty Spark job", "w261reg gradient",
+        "dsyrk", "numpy gradient", "empty Spark job", "w261reg gradient", "w261reg Gram",
     ]  # fmt: skip
     assert all(float(rate["value"]) > 0 for rate in found)
 
