@@ -3,53 +3,44 @@
 import numpy as np
 import pytest
 
+from tests.problems import dataset_of, example
 from w261reg.config import Settings
+from w261reg.datasets import LocalDataset
 from w261reg.fitting import fit, scorer
 from w261reg.losses import get_loss
-from w261reg.sources import array_source
-from w261reg.sources.packing import local_dataset
-from w261reg.sources.select import select
+from w261reg.model import Model
+from w261reg.sources import Columns
+
+
+def fitted(solver: str, max_iter: int) -> tuple[Model, LocalDataset]:
+    problem = example("bxe", weighted=True)
+    dataset = dataset_of(problem)
+    names = tuple(f"x{j}" for j in range(problem.x.shape[1]))
+    columns = Columns(names, names, label="label", classes=True)
+    for _, block in dataset.leaves:
+        labels = {float(value): int((block.y == value).sum()) for value in np.unique(block.y)}
+        object.__setattr__(block.census, "labels", labels)
+    settings = Settings(label="label", loss="bxe", reg_param=0.05, solver=solver, max_iter=max_iter)
+    return fit(settings.checked(), dataset, columns, None, 0.0).model, dataset
+
+
+def own_metrics(model: Model, dataset: LocalDataset) -> dict[str, float]:
+    scores = scorer(get_loss("bxe"), model.weights, model.intercept)
+    found: dict[str, float] = scores.metrics(dataset.aggregate(scores))
+    return found
 
 
 @pytest.mark.parametrize("solver", ["newton", "proximal", "sampled", "lbfgs", "gd"])
 def test_metrics_are_those_of_a_pass_of_their_own(solver: str) -> None:
     """Second order tells when it will end; others may end an evaluation sooner than expected."""
-    rng = np.random.default_rng(8)
-    x = rng.normal(size=(400, 3)) * [1.0, 10.0, 0.1] + [0.0, 5.0, 1e3]
-    y = (x[:, 0] + rng.logistic(size=400) > 0).astype(float)
-    source, label, _ = array_source(x, y, None)
-    columns = select(
-        source.schema,
-        features=None,
-        label=label,
-        classification=True,
-        vector_names={"features": ["a", "b", "c"]},
-    )
-    dataset = local_dataset(source, columns)
-    settings = Settings(label="label", loss="bxe", reg_param=0.05, solver=solver, max_iter=2000)
-    model = fit(settings.checked(), dataset, columns, None, 0.0).model
+    model, dataset = fitted(solver, 2000)
     assert model.status == "converged"
     assert dataset.passes - model.n_passes <= (solver not in ("newton", "proximal"))
-    own = scorer(get_loss("bxe"), model.weights, model.intercept)
-    assert model.metrics["train"] == own.metrics(dataset.aggregate(own))
+    assert model.metrics["train"] == own_metrics(model, dataset)
 
 
 def test_a_fit_that_stops_early_takes_a_pass_for_its_metrics() -> None:
-    rng = np.random.default_rng(9)
-    x = rng.normal(size=(200, 2))
-    y = (x[:, 0] + rng.logistic(size=200) > 0).astype(float)
-    source, label, _ = array_source(x, y, None)
-    columns = select(
-        source.schema,
-        features=None,
-        label=label,
-        classification=True,
-        vector_names={"features": ["a", "b"]},
-    )
-    dataset = local_dataset(source, columns)
-    settings = Settings(label="label", loss="bxe", reg_param=0.05, solver="newton", max_iter=1)
-    model = fit(settings.checked(), dataset, columns, None, 0.0).model
+    model, dataset = fitted("newton", 1)
     assert model.status == "max_iter"
     assert dataset.passes == model.n_passes + 1
-    own = scorer(get_loss("bxe"), model.weights, model.intercept)
-    assert model.metrics["train"] == own.metrics(dataset.aggregate(own))
+    assert model.metrics["train"] == own_metrics(model, dataset)

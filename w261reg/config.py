@@ -43,8 +43,8 @@ class Settings:
         tol: the scale-free optimality residual at which to stop.
         warm_start: a model to start from.
         aggregation_depth: levels of merging in a pass; None chooses.
-        storage: type of the packed features: float64, or float32 at half the size; what is computed
-            is float64.
+        storage: type of the packed features: float64, or float32 at half the size of dense rows;
+            what is computed is float64.
         collect_bytes: packed size up to which a table is collected, and solved on the driver.
         master: Spark's master; None is spark-submit's, or local[*,4].
         penalties: strengths of further penalties, by their option's name.

@@ -82,7 +82,10 @@ class NullModel:
         Args:
             summary: of other rows, a sample; needs the Gram matrix.
         """
-        moments, _ = self.scaled_moments(summary)
+        return self.with_intercept(self.scaled_moments(summary)[0])
+
+    def with_intercept(self, moments: Array) -> Array:
+        """`scaled_moments` of the features (n, n) with the constant feature 1, (p, p)."""
         n, p = len(moments), self.coordinates.p
         total = np.zeros((p, p))
         total[:n, :n] = moments

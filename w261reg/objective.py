@@ -161,7 +161,8 @@ class Objective:
         size = np.abs(u)
         terms = y_square + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
         rounding = float(np.finfo(float).eps) * terms
-        at = self._evaluation(theta, value, gradient, self.null.second_moments(), np.inf)
+        hessian = self.null.with_intercept(moments)
+        at = self._evaluation(theta, value, gradient, hessian, np.inf)
         return replace(at, rounding=rounding)
 
     def null_diagonal(self) -> Array:

@@ -94,22 +94,21 @@ class Evaluate(Aggregator[Sums]):
         state.weight += float(s.sum())
         if self.order == 0:
             state.value += s @ self.loss.value(block.y, z)
-        elif self.order == 1:
+        elif self.order == 1 and not self.diagonal:
             value, derivative = self.loss.first(block.y, z)
             state.value += s @ value
             self._add_gradient(state, block, derivative)
-            if self.diagonal:
-                h = s * self.loss.curvature(block.y, z)[:, 0]
-                state.diagonal += block.squares(h, self.centre, self.scale)
-                state.curvature += float(h.sum())
         else:
             value, derivative, curvature = self.loss.all(block.y, z)
             state.value += s @ value
             self._add_gradient(state, block, derivative)
             h = s * curvature[:, 0]
-            block.add_gram(state.hessian, h, self.centre, self.scale)
-            state.mixed += block.t_dot(h[:, None], self.centre)[:, 0] * self.scale
             state.curvature += float(h.sum())
+            if self.diagonal:
+                state.diagonal += block.squares(h, self.centre, self.scale)
+            else:
+                block.add_gram(state.hessian, h, self.centre, self.scale)
+                state.mixed += block.t_dot(h[:, None], self.centre)[:, 0] * self.scale
         if self.loss.may_separate:
             lowest = self.loss.margin(block.y, z).min(axis=0)
             state.margin = np.minimum(state.margin, lowest)

@@ -54,8 +54,3 @@ class Dataset(ABC):
     @abstractmethod
     def parallelism(self) -> str:
         """In words, how a pass is split: for logs and reports."""
-
-    @property
-    def nbytes(self) -> int | None:
-        """Bytes of the packed blocks; None before they are packed."""
-        return None

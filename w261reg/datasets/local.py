@@ -29,7 +29,3 @@ class LocalDataset(Dataset):
     def parallelism(self) -> str:
         leaves = "leaf" if len(self.leaves) == 1 else "leaves"
         return f"{len(self.leaves)} {leaves} in one process"
-
-    @property
-    def nbytes(self) -> int:
-        return sum(block.nbytes for _, block in self.leaves)

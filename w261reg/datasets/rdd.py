@@ -101,10 +101,6 @@ class RddDataset(Dataset):
             return f"collected from {self.context.master}: {self.collected.parallelism}"
         return f"{self.tasks} Spark task{'s' * (self.tasks > 1)} on {self.context.master}"
 
-    @property
-    def nbytes(self) -> int | None:
-        return sum(told.nbytes for told in self.told.values()) if self.told else None
-
     def release(self) -> None:
         """Delete the files, where the executors still have them, and forget the handles."""
         token = self.recipe.token

@@ -94,81 +94,89 @@ def to_block(batch: pa.RecordBatch, columns: Columns) -> Block:
     Raises:
         InputError: vectors of the wrong length.
     """
+    rows = _rows(batch, columns)
+    if columns.vector:
+        block = _of_vectors(batch, columns, rows)
+    else:
+        block = _of_numbers(batch, columns, rows)
+    if rows.defects:
+        nothing = np.zeros(0)
+        census = Census(batch.num_rows, rows.defects)
+        return DenseBlock.of(np.zeros((0, columns.n_features)), nothing, nothing, census)
+    return block
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What a batch says of its rows beside their features.
+
+    Attributes:
+        y, weight: of the rows of positive weight.
+        used: which these are; None is all.
+        census: without defects.
+        defects: found so far; the features' are added.
+    """
+
+    y: Array
+    weight: Array
+    used: NDArray[np.bool_] | None
+    census: Census
+    defects: dict[tuple[str, str], int]
+
+
+def _rows(batch: pa.RecordBatch, columns: Columns) -> _Rows:
     defects: dict[tuple[str, str], int] = {}
-    rows = batch.num_rows
-    y, weight = np.zeros(rows), np.ones(rows)
+    count = batch.num_rows
+    y, weight, census = np.zeros(count), np.ones(count), Census(count)
     if columns.label is not None:
         y = _label(batch.column(columns.label), columns, defects)
     if columns.weight is not None:
         weight = _numbers(batch.column(columns.weight), columns.weight, defects)
         if (negative := int((weight < 0).sum())) > 0:
             defects[columns.weight, "negative"] = negative
-    used = weight > 0
-    census = Census(rows)
+    positive = weight > 0
+    used = None if positive.all() else positive
     if columns.classes and columns.label is not None and not defects:
         label = batch.column(columns.label)
-        labels = _classes(label if used.all() else label.filter(pa.array(used)))
+        labels = _classes(label if used is None else label.filter(pa.array(used)))
         census = replace(census, labels=labels)
-    if columns.vector:
-        block = _of_vectors(batch, columns, y, weight, used, census, defects)
-    else:
-        block = _of_numbers(batch, columns, y, weight, used, census, defects)
-    if defects:
-        return DenseBlock.of(
-            np.zeros((0, columns.n_features)), y[:0], weight[:0], Census(rows, defects)
-        )
-    return block
+    if used is not None:
+        y, weight = y[used], weight[used]
+    return _Rows(y, weight, used, census, defects)
 
 
-def _of_vectors(
-    batch: pa.RecordBatch,
-    columns: Columns,
-    y: Array,
-    weight: Array,
-    used: NDArray[np.bool_],
-    census: Census,
-    defects: dict[tuple[str, str], int],
-) -> Block:
-    column = columns.columns[0]
-    x = vectors(batch.column(column), columns.n_features, column)
-    _count(defects, column, 0, np.ravel(x.data if isinstance(x, sparse.csr_array) else x))
-    if batch.column(column).null_count:
-        defects[column, "null"] = batch.column(column).null_count
-    if defects:
-        x, y, weight, used = x[:0], y[:0], weight[:0], used[:0]
-    if not used.all():
-        x, y, weight = x[used], y[used], weight[used]
+def _of_vectors(batch: pa.RecordBatch, columns: Columns, rows: _Rows) -> Block:
+    name = columns.columns[0]
+    column = batch.column(name)
+    x = vectors(column, columns.n_features, name)
+    _count(rows.defects, name, 0, np.ravel(x.data if isinstance(x, sparse.csr_array) else x))
+    if column.null_count:
+        rows.defects[name, "null"] = column.null_count
+    y, weight = rows.y, rows.weight
+    if rows.defects:  # rows may be missing in x, and none is used
+        x, y, weight = x[:0], y[:0], weight[:0]
+    elif rows.used is not None:
+        x = x[rows.used]
     if isinstance(x, sparse.csr_array):
-        return SparseBlock.of(x, y, weight, census)
-    return DenseBlock.of(x, y, weight, census)
+        return SparseBlock.of(x, y, weight, rows.census)
+    return DenseBlock.of(x, y, weight, rows.census)
 
 
-def _of_numbers(
-    batch: pa.RecordBatch,
-    columns: Columns,
-    y: Array,
-    weight: Array,
-    used: NDArray[np.bool_],
-    census: Census,
-    defects: dict[tuple[str, str], int],
-) -> Block:
-    every = bool(used.all())
-
+def _of_numbers(batch: pa.RecordBatch, columns: Columns, rows: _Rows) -> Block:
     def each() -> Iterator[Array]:
         for name in columns.columns:
             values = _float(batch.column(name))
-            if not every:
+            if rows.used is not None:
                 if not np.isfinite(values).all():  # also where the weight is 0
-                    _count(defects, name, batch.column(name).null_count, values)
-                values = values[used]
+                    _count(rows.defects, name, batch.column(name).null_count, values)
+                values = values[rows.used]
             yield values
 
     n = len(columns.columns)
-    y, weight = (y, weight) if every else (y[used], weight[used])
-    block = DenseBlock.of_columns(each(), n, y, weight, census)
+    block = DenseBlock.of_columns(each(), n, rows.y, rows.weight, rows.census)
     if block.bounds is not None and not np.isfinite(block.bounds).all():
         for name in columns.columns:
-            _count(defects, name, batch.column(name).null_count, _float(batch.column(name)))
+            _count(rows.defects, name, batch.column(name).null_count, _float(batch.column(name)))
     return block
 
 

@@ -3,13 +3,15 @@
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.benchmark.problems import Posed
+from w261reg.session import session
 
 Array = NDArray[np.float64]
 MAX_ITER = 100_000
@@ -117,11 +119,23 @@ class Engine(ABC):
         """By library, after `start`."""
 
 
-def empty_job(session: Any) -> None:
-    """One Python task a core that does nothing: JVM, scheduler and Python workers are there."""
-    context = session.sparkContext
-    tasks = context.defaultParallelism
-    context.parallelize(range(tasks), tasks).foreach(_nothing)
+class SparkEngine(Engine):
+    """An engine on a session of its own, which has started when an empty job has run."""
+
+    packages = ("pyspark",)
+    fits = 2
+    spark = True
+
+    def start(self) -> None:
+        self.stack = ExitStack()
+        self.spark_session = self.stack.enter_context(session(self.options.master, "benchmark"))
+        context = self.spark_session.sparkContext
+        tasks = context.defaultParallelism
+        # a Python task a core: JVM, scheduler and Python workers are there
+        context.parallelize(range(tasks), tasks).foreach(_nothing)
+
+    def stop(self) -> None:
+        self.stack.close()
 
 
 def _nothing(_: int) -> None:

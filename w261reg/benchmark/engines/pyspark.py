@@ -1,18 +1,16 @@
 """pyspark.ml with the BLAS it brings (netlib's F2J, or Java's vector instructions)."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import numpy as np
 
-from w261reg.benchmark.engines.base import MAX_ITER, Answer, Engine, empty_job
+from w261reg.benchmark.engines.base import MAX_ITER, Answer, SparkEngine
 from w261reg.benchmark.problems import Posed
 from w261reg.conventions import SPARK_NORMAL_MAX_FEATURES
-from w261reg.session import session
 
 
-class PySpark(Engine):
+class PySpark(SparkEngine):
     """LinearRegression or LogisticRegression on a cached DataFrame.
 
     Variants: `normal` and `l-bfgs` are LinearRegression's solvers, of which the first is its own
@@ -23,10 +21,7 @@ class PySpark(Engine):
     title = "pyspark.ml"
     variants: ClassVar[Sequence[str]] = ("l-bfgs", "normal", "uncached")
     usual = ("", "l-bfgs")
-    packages = ("pyspark",)
     tolerances: ClassVar = tuple(10.0**-k for k in (3, 4, 5, 6, 7, 8, 10, 12, 14))
-    fits = 2
-    spark = True
 
     def supports(self, problem: Posed) -> str:
         if self.variant in ("l-bfgs", "normal") and not problem.quadratic:
@@ -40,9 +35,7 @@ class PySpark(Engine):
     def start(self) -> None:
         import pyspark.ml  # noqa: F401 - its import is not timed
 
-        self.stack = ExitStack()
-        self.spark_session = self.stack.enter_context(session(self.options.master, "benchmark"))
-        empty_job(self.spark_session)
+        super().start()
 
     def fit(self, problem: Posed, tol: float) -> Answer:
         from pyspark.ml.feature import VectorAssembler
@@ -93,9 +86,6 @@ class PySpark(Engine):
             tol=tol,
             **options,
         )
-
-    def stop(self) -> None:
-        self.stack.close()
 
     def versions(self) -> dict[str, str]:
         jvm: Any = self.spark_session.sparkContext._jvm

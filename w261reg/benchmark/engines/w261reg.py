@@ -1,26 +1,21 @@
 """This project, on Spark; with a variant, one of its solvers instead of the one it chooses."""
 
-from contextlib import ExitStack
 from typing import ClassVar
 
-from w261reg.benchmark.engines.base import MAX_ITER, Answer, Engine, empty_job
+from w261reg.benchmark.engines.base import MAX_ITER, Answer, SparkEngine
 from w261reg.benchmark.problems import Posed
-from w261reg.session import session
 from w261reg.solvers import SOLVERS
 from w261reg.versions import library_versions
 from w261reg.workflows import train
 
 
-class W261reg(Engine):
+class W261reg(SparkEngine):
     """`w261reg.train` on the file, as a user calls it."""
 
     name = "w261reg"
     title = "w261reg"
     variants = tuple(sorted(SOLVERS))
-    packages = ("pyspark",)
     tolerances: ClassVar = tuple(10.0**-k for k in range(3, 13))
-    fits = 2
-    spark = True
 
     def supports(self, problem: Posed) -> str:
         if not self.variant:
@@ -31,11 +26,6 @@ class W261reg(Engine):
         if solver.quadratic_only and not problem.quadratic:
             return f"solver {self.variant} is for squared error"
         return ""
-
-    def start(self) -> None:
-        self.stack = ExitStack()
-        self.spark_session = self.stack.enter_context(session(self.options.master, "benchmark"))
-        empty_job(self.spark_session)
 
     def fit(self, problem: Posed, tol: float) -> Answer:
         model = train(
@@ -54,9 +44,6 @@ class W261reg(Engine):
         )
         about = f"{model.status}, solver {model.solver}"
         return Answer(model.weights, model.intercept, model.n_iter, model.n_passes, about)
-
-    def stop(self) -> None:
-        self.stack.close()
 
     def versions(self) -> dict[str, str]:
         return library_versions(self.spark_session.version)
