@@ -27,6 +27,8 @@ LAYERS: list[set[str]] = [
     {"config", "sources", "session"},
     {"prediction", "checks", "output"},
     {"model"},
+    {"posing"},
+    {"head_start"},
     {"fitting"},
     {"comparison", "opening"},
     {"workflows"},

@@ -17,17 +17,18 @@ from w261reg.aggregators import (
     Several,
     Summarise,
     Summary,
+    Sums,
 )
 from w261reg.aggregators.census import TakeCensus
 from w261reg.checks import check_census, check_summary
-from w261reg.config import Settings, penalty_options
-from w261reg.conventions import strengths
+from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
+from w261reg.head_start import HeadStart, head_start
 from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
 from w261reg.objective import Objective
-from w261reg.penalties import PENALTIES, Penalty
+from w261reg.posing import kinked, pose
 from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Solver, minimise
 from w261reg.solvers.certificates import storage_bound
 from w261reg.solvers.choose import ASSUMED_ROWS, Choice, Size, choose
@@ -65,23 +66,30 @@ def fit(
     """
     loss = get_loss(settings.loss)
     n = dataset.n_features
-    kinked = settings.reg_param > 0 and settings.elastic_net_param > 0
-    kinked = kinked or any(penalty.kinked for penalty, _ in _extra(settings))
-    size = _size(dataset)
+    kinky = kinked(settings)
+    warm = _warm_start(settings.warm_start, columns)
+    few = dataset.preview if warm is None and not loss.quadratic else None
+    size = _size(dataset, few is not None)
     if settings.solver == "auto":
-        choice = choose(loss, size, kinked, settings.step_size)
+        choice = choose(loss, size, kinky, settings.step_size)
     else:
         choice = Choice(settings.solver, "the user's choice", {})
     kind = SOLVERS[choice.solver]
-    kind.check(loss, kinked)
-    warm = _warm_start(settings.warm_start, columns)
-    summary, sample = _first_pass(dataset, kind, warm is None or kind.ignores_start, size.every)
+    kind.check(loss, kinky)
+    ahead = None
+    if few is not None and kind.head_start:
+        ahead = head_start(settings, few(), size.rows, loss)
+    at_null = warm is None or kind.ignores_start
+    first = _first_pass(dataset, kind, loss, at_null, size.every, ahead)
+    summary = first.summary
     classes = check_summary(summary, columns, loss)
     log.info(
         f"read {summary.rows:,} rows x {n:,} features, {dataset.parallelism}, "
         f"{time.perf_counter() - began:.2f} s"
     )
-    objective = _objective(settings, dataset, loss, summary, sample, size.every)
+    objective = pose(settings, dataset, loss, summary, first.sample, size.every)
+    if ahead is not None and first.sums is not None:
+        objective.head = ahead.evaluation(objective, first.sums)
     constant = np.setdiff1d(np.arange(n), objective.coordinates.active)
     if len(constant):
         names = [columns.names[j] for j in constant[:5]]
@@ -96,7 +104,7 @@ def fit(
     solver = kind.of(settings.max_iter, settings.tol, step_size, bool(settings.standardization))
     start = None if warm is None else objective.coordinates.theta(*warm)
     if loss.classification:
-        objective.rider = partial(scorer, loss)
+        objective.rider = partial(scorer, loss, rows=summary.rows)
     result = minimise(solver, objective, start, _monitor, began)
     model = _model(settings, objective, columns, result, choice, classes, spark)
     model = replace(model, metrics={"train": _train_metrics(objective, result, model)})
@@ -105,54 +113,42 @@ def fit(
     return Fit(replace(model, seconds=seconds), objective, columns)
 
 
-def _size(dataset: Dataset) -> Size:
+def _size(dataset: Dataset, previewed: bool) -> Size:
     rows = ASSUMED_ROWS if dataset.rows is None else dataset.rows
-    return Size(rows, dataset.n_features, dataset.entries, dataset.cores, dataset.overhead)
+    n, entries = dataset.n_features, dataset.entries
+    return Size(rows, n, entries, dataset.cores, dataset.overhead, previewed)
+
+
+@dataclass(frozen=True)
+class _First:
+    """What the first pass tells: all rows' moments, a sample's, and the sums at a head start."""
+
+    summary: Summary
+    sample: Summary | None = None
+    sums: Sums | None = None
 
 
 def _first_pass(
-    dataset: Dataset, kind: type[Solver], at_null: bool, every: int
-) -> tuple[Summary, Summary | None]:
-    """The moments, and where the solver starts from the null model what else it wants there."""
+    dataset: Dataset,
+    kind: type[Solver],
+    loss: Loss,
+    at_null: bool,
+    every: int,
+    ahead: HeadStart | None,
+) -> _First:
+    """The moments, and what else the solver wants where it starts."""
     n = dataset.n_features
+    if ahead is not None:
+        both = Several(Summarise(n, gram=False), ahead.evaluate(loss))
+        summary, sums = dataset.aggregate(both)
+        return _First(summary, sums=sums)
     wanted = kind.first_pass if at_null else FirstPass.MOMENTS
     whole = Summarise(n, gram=wanted is FirstPass.GRAM)
     if wanted is not FirstPass.SAMPLE:
-        return dataset.aggregate(whole, keep=not kind.one_pass), None
+        return _First(dataset.aggregate(whole, keep=not kind.one_pass))
     both = Several(whole, Sample(Summarise(n, gram=True), every))
     both.name = f"{whole.name}, {wanted.value}"
-    summary, sample = dataset.aggregate(both)
-    return summary, sample
-
-
-def _objective(
-    settings: Settings,
-    dataset: Dataset,
-    loss: Loss,
-    summary: Summary,
-    sample: Summary | None,
-    every: int,
-) -> Objective:
-    canonical = strengths(
-        settings.convention,
-        reg_param=settings.reg_param,
-        elastic_net_param=settings.elastic_net_param,
-        loss=loss,
-        summary=summary,
-        fit_intercept=settings.fit_intercept,
-        standardization=bool(settings.standardization),
-    )
-    extra = tuple(penalty.of(strength, canonical.scale) for penalty, strength in _extra(settings))
-    return Objective(
-        dataset, loss, summary, canonical, settings.fit_intercept, extra, sample, every
-    )
-
-
-def _extra(settings: Settings) -> list[tuple[type[Penalty], float]]:
-    """The penalties beside L1 and L2, with their strengths > 0."""
-    options = penalty_options()
-    chosen = settings.penalties.items()
-    return [(PENALTIES[options[name]], strength) for name, strength in chosen if strength > 0]
+    return _First(*dataset.aggregate(both))
 
 
 def _warm_start(path: str | None, columns: Columns) -> tuple[Array, float] | None:
@@ -241,21 +237,23 @@ def _train_metrics(objective: Objective, result: FitResult, model: Model) -> dic
         variance = float(objective.summary.sd()[-1]) ** 2
         r2 = 1 - mse / variance if variance > 0 else float("nan")
         return {"rows": model.rows, "mse": mse, "rmse": mse**0.5, "r2": r2}
-    scores = scorer(objective.loss, model.weights, model.intercept)
+    scores = scorer(objective.loss, model.weights, model.intercept, model.rows)
     if objective.ridden and np.array_equal(objective.ridden[0], result.evaluation.theta):
         return scores.metrics(objective.ridden[1])
     return scores.metrics(objective.dataset.aggregate(scores))
 
 
-def scorer(loss: Loss, w: Array, b: float) -> Any:
-    """The aggregator that scores a model of this loss."""
-    return (ClassificationScores if loss.classification else RegressionScores)(loss, w, b)
+def scorer(loss: Loss, w: Array, b: float, rows: int = 0) -> Any:
+    """The aggregator that scores a model of this loss, on a table of so many rows if known."""
+    if loss.classification:
+        return ClassificationScores(loss, w, b, rows)
+    return RegressionScores(loss, w, b)
 
 
 def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[str, float]:
     """Metrics of a model on rows it may never have seen: one pass, the checks in it."""
     loss = get_loss(model.loss)
-    scores = scorer(loss, model.weights, model.intercept)
+    scores = scorer(loss, model.weights, model.intercept, dataset.rows or 0)
     census, state = dataset.aggregate(Several(TakeCensus(), scores))
     check_census(census, columns)
     if state.rows == 0:

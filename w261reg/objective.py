@@ -81,6 +81,7 @@ class Objective:
             wanted at the answer; None where nothing is.
         riding: whether the next evaluation may be the last.
         ridden: theta of the last such evaluation, and the rider's state.
+        head: the evaluation, of order 2, that the first pass brought; None where it did not.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Objective:
         self.rider: Callable[[Array, float], Aggregator[Any]] | None = None
         self.riding = False
         self.ridden: tuple[Array, Any] | None = None
+        self.head: Evaluation | None = None
         self.rho = self.null.rms()
         self.kink = self._to_theta(self.penalty.kink(np.zeros(dataset.n_features)))
 
@@ -229,6 +231,23 @@ class Objective:
         sums, *others = self.dataset.aggregate(whole)
         if self.riding and self.rider is not None:
             self.ridden = theta, others.pop(0)
+        at = self.of_sums(theta, sums, order)
+        if sampled:
+            own = others.pop()
+            estimate = self._well_posed(self._hessian(own, own.weight))
+            estimate += self.penalty_hessian(self.coordinates.weights(theta))
+            at = replace(at, sampled=estimate)
+        if diagonal:
+            own = self.coordinates.extended(sums.diagonal[self.coordinates.active], sums.curvature)
+            own /= self.summary.weight
+            own += self.penalty_diagonal(self.coordinates.weights(theta))
+            at = replace(at, diagonal=own)
+        if beside is not None:
+            at = replace(at, beside=self._values(others.pop(), beside))
+        return at
+
+    def of_sums(self, theta: Array, sums: Sums, order: int) -> Evaluation:
+        """The evaluation at theta (p,) from the sums of all rows about this centre."""
         weight = self.summary.weight
         active, n = self.coordinates.active, len(self.coordinates.active)
         gradient = np.empty(self.p)
@@ -236,21 +255,8 @@ class Objective:
         if self.fit_intercept:
             gradient[n] = sums.intercept[0] / weight
         hessian = self._hessian(sums, weight) if order == 2 else None
-        at = self._evaluation(
-            theta, float(sums.value[0]) / weight, gradient, hessian, float(sums.margin[0])
-        )
-        if sampled:
-            own = others.pop()
-            estimate = self._well_posed(self._hessian(own, own.weight))
-            estimate += self.penalty_hessian(self.coordinates.weights(theta))
-            at = replace(at, sampled=estimate)
-        if diagonal:
-            own = self.coordinates.extended(sums.diagonal[active], sums.curvature) / weight
-            own += self.penalty_diagonal(self.coordinates.weights(theta))
-            at = replace(at, diagonal=own)
-        if beside is not None:
-            at = replace(at, beside=self._values(others.pop(), beside))
-        return at
+        value, margin = float(sums.value[0]) / weight, float(sums.margin[0])
+        return self._evaluation(theta, value, gradient, hessian, margin)
 
     def _hessian(self, sums: Sums, weight: float) -> Array:
         """Of the mean loss, in theta (p, p)."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from w261reg.datasets.describe import described
 from w261reg.errors import ComputeError, InputError
 from w261reg.noise import quiet_start, stopping
 
@@ -127,22 +128,22 @@ def _start(master: str | None, name: str) -> "SparkSession":
         spark.sparkContext.setLogLevel("ERROR")
     logging.getLogger("SQLQueryContextLogger").disabled = True
     if not submitted and (spark.sparkContext.master or "").startswith("local"):
-        threading.Thread(target=_wake_workers, args=(spark.sparkContext,), daemon=True).start()
+        threading.Thread(target=wake_workers, args=(spark.sparkContext,), daemon=True).start()
     return spark
 
 
-def _wake_workers(context: "SparkContext") -> None:
-    """Start the Python workers and their imports, while the driver still looks at its input."""
+def wake_workers(context: "SparkContext") -> None:
+    """Start the Python workers and their imports; the driver may look at its input meanwhile."""
 
     def wake(_: int) -> None:
         import importlib
 
-        for name in ("numpy", "pyarrow.compute", "pyarrow.parquet", "scipy.linalg", "scipy.sparse"):
+        for name in ("pyarrow.parquet", "w261reg.sources.packing", "w261reg.datasets.recipe"):
             importlib.import_module(name)
 
     tasks = context.defaultParallelism
-    with suppress(Exception):  # whatever is wrong is said by the first job that matters
-        context.setJobDescription("w261reg: start the Python workers")
+    # whatever is wrong is said by the first job that matters
+    with suppress(Exception), described(context, "start the Python workers"):
         context.parallelize(range(tasks), tasks).foreach(wake)
 
 

@@ -69,8 +69,8 @@ def test_auc_is_the_share_of_pairs_in_order(rows: list[tuple[float, bool, int]])
     positive = [(z, s) for z, positive, s in rows if positive]
     state = scores.Ranks()
     for z, label, s in rows:
-        keys = ordered_key(np.array([z]))
-        state = state.merge(scores.Ranks(0, keys, np.array([[0.0, s]] if label else [[s, 0.0]])))
+        own = np.array([z]), np.array([label]), np.array([float(s)])
+        state = state.merge(scores.Ranks.of(*own, binned=False))
     pairs = sum(a * b for _, a in negative for _, b in positive)
     if not pairs:
         assert np.isnan(state.auc())
@@ -101,18 +101,38 @@ def test_more_scores_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     rough = [classified(z, y, weight, 8)["auc"] for _ in range(2)]
     assert rough[0] == rough[1]
     assert rough[0] != exact  # it was rounded, or this tests nothing
-    assert rough[0] == pytest.approx(exact, abs=1e-3)
+    assert rough[0] == pytest.approx(exact, abs=2e-6)
 
 
-def test_kept_scores_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scores, "MAX_SCORES", 100)
+@pytest.mark.parametrize("told", [0, 3000])
+def test_kept_scores_are_bounded(monkeypatch: pytest.MonkeyPatch, told: int) -> None:
+    """Whether bins are taken from the first row on or when the scores are too many: the same."""
+    monkeypatch.setattr(scores, "MAX_SCORES", 1000)
     z, y, weight = ranked(3000, 12)
     problem = Problem(z[:, None], y, weight, "bxe", leaves=8)
-    aggregator = ClassificationScores(get_loss("bxe"), np.ones(1), 0.0)
-    state = dataset_of(problem).aggregate(aggregator)
-    assert len(state.ranks.keys) <= 100
-    assert state.ranks.counts.sum() == weight.sum()
-    assert state.ranks.dropped > 0
+    aggregator = ClassificationScores(get_loss("bxe"), np.ones(1), 0.0, told)
+    ranks = dataset_of(problem).aggregate(aggregator).ranks
+    assert not len(ranks.keys)
+    assert ranks.bins is not None
+    assert ranks.bins.sum() == weight.sum()
+    wanted = [weight[y == 0].sum(), weight[y == 1].sum()]
+    np.testing.assert_array_equal(ranks.bins.sum(axis=1), wanted)
+
+
+def test_bins_are_in_the_order_of_the_scores() -> None:
+    rng = np.random.default_rng(43)
+    z = np.concatenate([rng.normal(size=2000) * 10.0 ** rng.integers(-30, 30, 2000), [0.0, -0.0]])
+    z = np.sort(np.r_[z, np.inf, -np.inf, 5e-324])
+    places = scores.bin_of(z)
+    assert (np.diff(places) >= 0).all()
+    assert places[0] == 0
+    assert places[-1] == 2 * scores.HALF - 1
+    inside = (np.abs(z) > 2.0**-20) & (np.abs(z) < 2.0**30)
+    a, b = z[inside], places[inside]
+    assert inside.sum() > 300
+    apart = np.abs(np.diff(a)) > np.abs(a[1:]) * 2 / scores.PER_OCTAVE
+    assert (np.diff(b)[apart] > 0).all()  # scores that differ by a bin's width are never ties
+    np.testing.assert_array_equal(scores.score_of(ordered_key(z)), z)
 
 
 def test_one_class_only() -> None:

@@ -1,12 +1,12 @@
 """Loss, gradient and Hessian of a linear model, in one pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.aggregators.base import Aggregator
-from w261reg.blocks import Block
+from w261reg.blocks import Block, symmetric
 from w261reg.losses import Loss
 
 Array = NDArray[np.float64]
@@ -38,6 +38,27 @@ class Sums:
     margin: Array
     diagonal: Array
     weight: float = 0.0
+
+    def moved(self, shift: Array, old: Array, new: Array) -> "Sums":
+        """Those of one model, of order 2, about another centre: x - c_new = x - c_old + shift.
+
+        Args:
+            shift: c_old - c_new (n,).
+            old, new: D's diagonals (n,), powers of two; `old` without a 0.
+        """
+        ratio = new / old
+        with np.errstate(over="ignore", invalid="ignore"):
+            d = old * shift
+            # D (H + m d' + d m' + k d d') D
+            cross = np.multiply.outer(self.mixed, d)
+            second = symmetric(self.hessian) + cross + cross.T
+            second += self.curvature * np.multiply.outer(d, d)
+            return replace(
+                self,
+                gradient=self.gradient + np.multiply.outer(shift, self.intercept),
+                hessian=second * np.multiply.outer(ratio, ratio),
+                mixed=(self.mixed + self.curvature * d) * ratio,
+            )
 
 
 class Evaluate(Aggregator[Sums]):

@@ -1,6 +1,5 @@
 """How well a model predicts, in one pass."""
 
-from bisect import bisect_left
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,67 +10,91 @@ from w261reg.blocks import Block
 from w261reg.losses import Loss
 
 Array = NDArray[np.float64]
-# distinct scores kept apart before neighbours are put together: exact AUC for as many rows
+# distinct scores kept apart before they are put into bins: exact AUC for as many rows
 MAX_SCORES = 2**16
+# bins: so many for each power of two of |z| from 2^LEAST on, for either sign
+PER_OCTAVE, LEAST, OCTAVES = 512, -20, 50
+HALF = PER_OCTAVE * OCTAVES
 
 
 @dataclass
 class Ranks:
-    """Weight of negatives and positives at each distinct score, by ascending key.
+    """Weight of negatives and positives by score: at each score, or where they are many in bins.
 
-    The key is the order-preserving integer of the score's float64, without its last `dropped` bits.
+    Bins are of equal width relative to the score, so that they are finest around probability 0.5
+    whatever the scale; rows of one bin count as ties. For scores of a smooth density that moves the
+    AUC by less than 1e-6: about the square of a bin's width.
+
+    Attributes:
+        keys: the order-preserving integers of the scores, ascending (k,); empty with bins.
+        counts: at each key (k, 2); empty with bins.
+        bins: (2, 2 HALF), or None.
     """
 
-    dropped: int = 0
     keys: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     counts: Array = field(default_factory=lambda: np.zeros((0, 2)))
+    bins: Array | None = None
+
+    @classmethod
+    def of(cls, z: Array, label: NDArray[np.bool_], s: Array, binned: bool) -> "Ranks":
+        """Those of some rows, each argument (b,)."""
+        if binned:
+            place = bin_of(z) + np.where(label, 2 * HALF, 0)
+            return cls(bins=_histogram(place, s, 4 * HALF).reshape(2, -1))
+        counts = np.where(label[:, None], [0.0, 1.0], [1.0, 0.0]) * s[:, None]
+        return cls(*_group(ordered_key(z), counts))
 
     def merge(self, right: "Ranks") -> "Ranks":
-        """Both sets of rows; drops bits until at most MAX_SCORES keys are left."""
-        dropped = max(self.dropped, right.dropped)
-        keys = np.concatenate(
-            [
-                self.keys >> np.uint64(dropped - self.dropped),
-                right.keys >> np.uint64(dropped - right.dropped),
-            ]
-        )
-        counts = np.concatenate([self.counts, right.counts])
-        keys, counts = _group(keys, counts)
-        if len(keys) > MAX_SCORES:
-            apart = keys[1:] ^ keys[:-1]  # two neighbours stay apart until these bits are dropped
+        """Both sets of rows; changes `self`."""
+        if self.bins is None and not len(self.keys):
+            return right
+        if self.bins is None and right.bins is None:
+            keys = np.concatenate([self.keys, right.keys])
+            keys, counts = _group(keys, np.concatenate([self.counts, right.counts]))
+            if len(keys) <= MAX_SCORES:
+                return Ranks(keys, counts)
+        bins = self._binned()
+        bins += right._binned()
+        return Ranks(bins=bins)
 
-            def too_many(bits: int) -> bool:
-                return bool(np.count_nonzero(apart >> np.uint64(bits)) >= MAX_SCORES)
-
-            bits = bisect_left(range(64), True, key=lambda n: not too_many(n))
-            keys, counts = _add_up(keys >> np.uint64(bits), counts)
-            dropped += bits
-        return Ranks(dropped, keys, counts)
+    def _binned(self) -> Array:
+        if self.bins is not None:
+            return self.bins
+        place = bin_of(score_of(self.keys))
+        return np.stack([_histogram(place, own, 2 * HALF) for own in self.counts.T])
 
     def auc(self) -> float:
         """Area under the ROC curve: P(a positive outranks a negative), ties counting half."""
-        negative, positive = self.counts[:, 0], self.counts[:, 1]
+        negative, positive = self.counts.T if self.bins is None else self.bins
         below = np.cumsum(negative) - negative
         pairs = negative.sum() * positive.sum()
         return float(positive @ (below + negative / 2) / pairs) if pairs > 0 else float("nan")
 
 
+def _histogram(place: NDArray[np.int64], s: Array, bins: int) -> Array:
+    return np.bincount(place, s, bins).astype(np.float64, copy=False)
+
+
+def bin_of(z: Array) -> NDArray[np.int64]:
+    """The bin of each score, 0 to 2 HALF - 1, ascending."""
+    largest = np.nextafter(2.0 ** (LEAST + OCTAVES), 0)
+    size = np.clip(np.abs(z), 2.0**LEAST, largest)
+    # the exponent and the first digits of a float64 are an integer that grows with it
+    dropped = 52 - PER_OCTAVE.bit_length() + 1
+    place = (size.view(np.int64) >> dropped) - (np.float64(2.0**LEAST).view(np.int64) >> dropped)
+    return np.where(z < 0, HALF - 1 - place, HALF + place)
+
+
 def _group(keys: NDArray[np.uint64], counts: Array) -> tuple[NDArray[np.uint64], Array]:
-    """Ascending, each key once."""
+    """Ascending, each key once, with the sums of its counts."""
     order = np.argsort(keys, kind="stable")  # finds the sorted runs of a merge
-    return _add_up(keys[order], counts[order])
-
-
-def _add_up(keys: NDArray[np.uint64], counts: Array) -> tuple[NDArray[np.uint64], Array]:
-    """Each of some ascending keys once, with the sums of its counts."""
+    keys, counts = keys[order], counts[order]
     new = np.ones(len(keys), dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=new[1:])
     if new.all():
         return keys, counts
     first = np.flatnonzero(new)
-    # a sum over rows of two columns takes ten times as long as two sums
-    sums = [np.add.reduceat(np.ascontiguousarray(column), first) for column in counts.T]
-    return keys[first], np.stack(sums, axis=1)
+    return keys[first], np.add.reduceat(counts, first, axis=0)
 
 
 def ordered_key(z: Array) -> NDArray[np.uint64]:
@@ -79,6 +102,12 @@ def ordered_key(z: Array) -> NDArray[np.uint64]:
     bits = np.ascontiguousarray(z + 0.0).view(np.uint64)  # + 0.0 makes -0.0 and 0.0 one score
     negative = bits >> np.uint64(63) == 1
     return np.where(negative, ~bits, bits | np.uint64(1 << 63))
+
+
+def score_of(keys: NDArray[np.uint64]) -> Array:
+    """The floats of such integers."""
+    positive = keys >> np.uint64(63) == 1
+    return np.where(positive, keys ^ np.uint64(1 << 63), ~keys).view(np.float64)
 
 
 @dataclass
@@ -104,9 +133,18 @@ class _Scores:
 
 
 class ClassificationScores(_Scores, Aggregator[ClassSums]):
-    """Log loss, AUC, accuracy, precision and recall (threshold: probability 0.5)."""
+    """Log loss, AUC, accuracy, precision and recall (threshold: probability 0.5).
+
+    Args:
+        loss, w, b: of the model.
+        rows: of the table, where that is known: more than MAX_SCORES are not sorted at first.
+    """
 
     name = "classification scores"
+
+    def __init__(self, loss: Loss, w: Array, b: float, rows: int = 0) -> None:
+        super().__init__(loss, w, b)
+        self.binned = rows > MAX_SCORES
 
     def zero(self) -> ClassSums:
         return ClassSums()
@@ -117,12 +155,11 @@ class ClassificationScores(_Scores, Aggregator[ClassSums]):
         z = self.predictor(block)
         s = block.weight
         label = block.y > 0.5
-        confusion = np.zeros((2, 2))
-        np.add.at(confusion, (label.astype(int), (z[:, 0] > 0).astype(int)), s)
-        counts = np.where(label[:, None], [0.0, 1.0], [1.0, 0.0]) * s[:, None]
-        keys, counts = _group(ordered_key(z[:, 0]), counts)
+        cell = 2 * label.astype(np.int64) + (z[:, 0] > 0)
+        confusion = _histogram(cell, s, 4).reshape(2, 2)
+        ranks = Ranks.of(z[:, 0], label, s, self.binned)
         loss = float(s @ self.loss.value(block.y, z)[:, 0])
-        own = ClassSums(block.rows, float(s.sum()), loss, confusion, Ranks(0, keys, counts))
+        own = ClassSums(block.rows, float(s.sum()), loss, confusion, ranks)
         return self.merge(state, own)
 
     def merge(self, left: ClassSums, right: ClassSums) -> ClassSums:
@@ -135,7 +172,7 @@ class ClassificationScores(_Scores, Aggregator[ClassSums]):
         )
 
     def nbytes(self) -> int:
-        return 24 * MAX_SCORES + 4096
+        return max(24 * MAX_SCORES, 32 * HALF) + 4096
 
     @staticmethod
     def metrics(state: ClassSums) -> dict[str, float]:

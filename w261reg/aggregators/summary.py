@@ -1,6 +1,6 @@
 """Moments of the features and the label, or the whole Gram matrix, in one pass."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,18 @@ class Summary:
     def y_mean(self) -> float:
         """Weighted mean of the label."""
         return float(self.reference[-1] + self.offset[-1])
+
+    def repeated(self, times: float) -> "Summary":
+        """That of as many copies of each row, without the Gram matrix."""
+        return replace(
+            self,
+            rows=round(self.rows * times),
+            weight=self.weight * times,
+            weight_squares=self.weight_squares * times,
+            squares=self.squares * times,
+            products=self.products * times,
+            moments=None,
+        )
 
     def sd(self, divisor: float | None = None) -> Array:
         """sqrt(sum s (x - mean)^2 / divisor) of features and label (p,); divisor None is S."""

@@ -1,6 +1,7 @@
 """What a dataset is: blocks, and a way to run one pass over them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TypeVar
 
 from w261reg.aggregators.base import Aggregator
@@ -18,6 +19,8 @@ class Dataset(ABC):
         rows: of the table, where that is known without reading it; else None.
         entries: numbers stored a row.
         overhead: seconds that a pass takes beside its work.
+        preview: reads a few of the rows in this process, at no pass; None where they are not worth
+            it, for they are too many beside the whole, or not to be had.
     """
 
     def __init__(self, n_features: int) -> None:
@@ -27,6 +30,7 @@ class Dataset(ABC):
         self.rows: int | None = None
         self.entries = n_features
         self.overhead = 0.0
+        self.preview: Callable[[], Dataset] | None = None
 
     def aggregate(self, aggregator: Aggregator[S], keep: bool = True) -> S:
         """One pass: the aggregator's state over all rows.

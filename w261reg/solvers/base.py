@@ -93,6 +93,7 @@ class Solver(ABC):
         first_pass: what the first pass should compute.
         one_pass: nearly always needs no further pass, so the first keeps no blocks.
         ignores_start: a start is of no use to it.
+        head_start: starts near the optimum of a few rows, where that is to be had.
         takes_step_size: has a step size that a user may fix.
     """
 
@@ -106,6 +107,7 @@ class Solver(ABC):
     first_pass: ClassVar[FirstPass] = FirstPass.GRAM
     one_pass: ClassVar[bool] = False
     ignores_start: ClassVar[bool] = False
+    head_start: ClassVar[bool] = False
     takes_step_size: ClassVar[bool] = False
 
     @classmethod
@@ -171,8 +173,10 @@ class FitResult:
 
 
 def start_at(objective: Objective, start: Array | None, order: int) -> Evaluation:
-    """The evaluation at the start; at the null model it costs no pass where moments tell it."""
+    """The evaluation at the start; what the first pass tells costs no further one."""
     if start is None:
+        if objective.head is not None and order == 2:
+            return objective.head
         known = objective.null_evaluation()
         if known is not None and (order < 2 or known.hessian is not None):
             return known

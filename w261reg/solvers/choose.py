@@ -22,6 +22,7 @@ TRANSFER = 5e8  # bytes a second, of a state from a task to the driver
 KEEPING = 1e9  # bytes a second, packed for further passes
 
 # passes that a solver needs, a typical problem; its first pass counts
+SAVED = 2  # by a head start
 NEWTON, NEWTON_L1, SAMPLED, SAMPLED_L1, GRADIENTS, GRADIENTS_L1 = 6, 7, 12, 14, 40, 60
 
 
@@ -34,6 +35,7 @@ class Size:
         entries: numbers stored a row: n for dense rows.
         cores: that work at a time.
         overhead: seconds that a pass takes beside its work.
+        previewed: whether second-order solvers can start at the optimum of a few rows.
     """
 
     rows: int
@@ -41,6 +43,7 @@ class Size:
     entries: float
     cores: int = 1
     overhead: float = 0.0
+    previewed: bool = False
 
     @property
     def every(self) -> int:
@@ -132,7 +135,7 @@ def _estimates(loss: Loss, size: Size, kinked: bool) -> dict[str, Estimate]:
         if loss.quadratic:
             found["gram"] = Estimate(1, gradient + whole + step)
         else:
-            passes = NEWTON_L1 if kinked else NEWTON
+            passes = (NEWTON_L1 if kinked else NEWTON) - SAVED * size.previewed
             seconds = keep + passes * (gradient + whole + step)
             found["proximal" if kinked else "newton"] = Estimate(passes, seconds)
         passes = SAMPLED_L1 if kinked else SAMPLED

@@ -33,6 +33,8 @@ class _SecondOrder(Solver):
     taken.
     """
 
+    head_start = True
+
     @abstractmethod
     def model(self, objective: Objective, now: Evaluation) -> Move:
         """The step that minimises the second-order model at `now`."""

@@ -1,12 +1,14 @@
 """From a source to a dataset: leaves are read and packed where they will be used."""
 
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from w261reg.blocks import Block, Census, DenseBlock
 from w261reg.blocks.store import Packed
@@ -22,6 +24,11 @@ from w261reg.sources.paths import one_line
 if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
     from pyspark.sql import DataFrame
+
+# rows that are read beforehand: this many or more, by the number of features, from so many places
+PREVIEW_ROWS, PREVIEW_PER_FEATURE, PREVIEW_PLACES = 20_000, 20, 2
+# as long as they take no more memory, and the table has so many times as many
+PREVIEW_BYTES, PREVIEWED = 2**26, 16
 
 
 def pack(
@@ -40,13 +47,25 @@ def pack(
     numeric = [name for name in columns.needed if not is_text(kinds.field(name).type)]
     leaf = first
     try:
-        for position, batch in source.read(handles, columns.needed, numeric):
-            leaf = first + position
-            yield leaf, stored(to_block(batch, columns), storage)
+        with _system_memory():
+            for position, batch in source.read(handles, columns.needed, numeric):
+                leaf = first + position
+                yield leaf, stored(to_block(batch, columns), storage)
     except InputError as error:
         yield leaf, _refused(str(error), columns)
     except OSError as error:
         yield leaf, _refused(f"{source.description} cannot be read: {one_line(error)}", columns)
+
+
+@contextmanager
+def _system_memory() -> Iterator[None]:
+    """pyarrow's own allocator takes half a second of a process's first batches to set itself up."""
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(usual)
 
 
 def stored(block: Block, storage: str) -> Block:
@@ -70,10 +89,31 @@ def _refused(why: str, columns: Columns) -> Block:
 def local_dataset(source: Source, columns: Columns, storage: str = "float64") -> LocalDataset:
     """All leaves in this process."""
     entries = source.values_per_row(columns)
-    leaves = pack(source, source.handles(entries), 0, columns, storage)
-    dataset = LocalDataset(leaves, len(columns.names))
-    dataset.entries = entries
+    handles = source.handles(entries)
+    dataset = LocalDataset(pack(source, handles, 0, columns, storage), len(columns.names))
+    dataset.entries, dataset.preview = entries, previewing(source, handles, columns, entries)
     return dataset
+
+
+def previewing(
+    source: Source, handles: Sequence[Handle], columns: Columns, entries: int
+) -> Callable[[], LocalDataset] | None:
+    """How to read a few rows from a few places; None where they would be too many or too few."""
+    n = len(columns.names)
+    rows = min(max(PREVIEW_ROWS, PREVIEW_PER_FEATURE * n), PREVIEW_BYTES // (8 * max(1, entries)))
+    heads = source.heads(handles)
+    if rows < n * PREVIEW_PER_FEATURE / 2 or not heads or (source.rows or 0) < PREVIEWED * rows:
+        return None
+    places = [heads[i * len(heads) // PREVIEW_PLACES] for i in range(PREVIEW_PLACES)]
+    places = list(dict.fromkeys(places))
+    each = -(-rows // len(places))
+
+    def read() -> LocalDataset:
+        found = ((i, next(pack(source, [own], 0, columns))[1]) for i, own in enumerate(places))
+        few = ((i, block.take(np.arange(min(each, block.rows)))) for i, block in found)
+        return LocalDataset(few, n)
+
+    return read
 
 
 def spark_dataset(
@@ -120,6 +160,7 @@ def spark_dataset(
     leaves = [list(run) for run in runs]
     dataset = RddDataset(context, reading, len(parts), len(columns.names), leaves, **options)
     dataset.rows, dataset.entries = source.rows, entries
+    dataset.preview = previewing(source, handles, columns, entries)
     if source.rows and 8 * source.rows * entries <= options.get("collect_bytes", 0):
         dataset.overhead = 0.0  # further passes will run on the driver
     return dataset

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.benchmark.problems import Posed
-from w261reg.session import session
+from w261reg.session import session, wake_workers
 
 Array = NDArray[np.float64]
 MAX_ITER = 100_000
@@ -120,7 +120,7 @@ class Engine(ABC):
 
 
 class SparkEngine(Engine):
-    """An engine on a session of its own, which has started when an empty job has run."""
+    """An engine on a session of its own, which has started when a job of imports has run."""
 
     packages = ("pyspark",)
     fits = 2
@@ -129,14 +129,7 @@ class SparkEngine(Engine):
     def start(self) -> None:
         self.stack = ExitStack()
         self.spark_session = self.stack.enter_context(session(self.options.master, "benchmark"))
-        context = self.spark_session.sparkContext
-        tasks = context.defaultParallelism
-        # a Python task a core: JVM, scheduler and Python workers are there
-        context.parallelize(range(tasks), tasks).foreach(_nothing)
+        wake_workers(self.spark_session.sparkContext)  # imports are not timed, as in other engines
 
     def stop(self) -> None:
         self.stack.close()
-
-
-def _nothing(_: int) -> None:
-    pass
