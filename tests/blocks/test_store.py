@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +24,10 @@ from w261reg.aggregators import (
     Summarise,
     Triangular,
 )
-from w261reg.blocks import Block, Census, DenseBlock, SparseBlock, store
+from w261reg.blocks import Block, Census, DenseBlock, SparseBlock
 from w261reg.blocks.dense import part_rows
-from w261reg.blocks.store import PARTIAL, Lost, Packed, Packer, remove
+from w261reg.blocks.store import Lost, Packed, Packer, reading, remove, writing
+from w261reg.blocks.store.files import PARTIAL, mark_of
 from w261reg.datasets.tree import Leaf, finish, fold
 from w261reg.losses import get_loss
 
@@ -38,7 +40,7 @@ NEVER = 0.0  # bytes to carry: all blocks with rows go to a file
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The local directory of this executor, and a process that has verified nothing yet."""
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
-    monkeypatch.setattr(store, "_verified", set())
+    monkeypatch.setattr(reading, "_verified", set())
     return tmp_path
 
 
@@ -330,7 +332,7 @@ def unnoticed(change: Callable[[str, int], None], path: str, at: int) -> None:
     about = os.stat(path)
     change(path, at)
     os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
-    assert store._mark(os.stat(path)) == store._mark(about)
+    assert mark_of(os.stat(path)) == mark_of(about)
 
 
 @pytest.mark.parametrize("form", [dense, csr])
@@ -365,19 +367,19 @@ def test_the_checksum_is_computed_once_a_process(
 ) -> None:
     there = packed([(0, form(LONG)), (1, form())])
     counted: list[int] = []
-    true = store.zlib.crc32
+    true = zlib.crc32
 
     def crc32(data: Any, value: int = 0) -> int:
         counted.append(len(data))
         return true(data, value)
 
-    monkeypatch.setattr(store.zlib, "crc32", crc32)
+    monkeypatch.setattr(zlib, "crc32", crc32)
     contents(there.leaves())
     assert sum(counted) == os.path.getsize(there.path)
     counted.clear()
     contents(there.leaves())
     assert counted == []
-    store._verified.clear()
+    reading._verified.clear()
     contents(there.leaves())
     assert sum(counted) == os.path.getsize(there.path)
 
@@ -469,7 +471,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, room: int, code: int = errno.ENOS
     def opened(path: str, *mode: Any, **options: Any) -> Full:
         return Full(open(path, *mode, **options), room, code)
 
-    monkeypatch.setattr(store, "open", opened, raising=False)
+    monkeypatch.setattr(writing, "open", opened, raising=False)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -502,7 +504,7 @@ def test_short_writes_are_gone_on_with(place: Path, monkeypatch: pytest.MonkeyPa
     def opened(path: str, *mode: Any, **options: Any) -> Full:
         return Slow(open(path, *mode, **options), 0, 0)
 
-    monkeypatch.setattr(store, "open", opened, raising=False)
+    monkeypatch.setattr(writing, "open", opened, raising=False)
     leaves = [(0, dense()), (1, csr())]
     assert contents(packed(leaves).leaves()) == contents(leaves)
 

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from tests.spark.helpers import bits, everything, fit_on, leaves_of, model_bits, settings_of, table
 from w261reg.aggregators import Evaluate, Several
-from w261reg.blocks.store import PREFIX, folders
+from w261reg.blocks.store.files import PREFIX, folders
 from w261reg.config import Settings
 from w261reg.datasets import LocalDataset
 from w261reg.datasets.rdd import CLOSURE_BYTES, MAX_GENERATIONS, RddDataset

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from w261reg import InputError, Model, load, train
-from w261reg.blocks.store import PREFIX, folders
+from w261reg.blocks.store.files import PREFIX, folders
 from w261reg.session import session
 
 if TYPE_CHECKING:

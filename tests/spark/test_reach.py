@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.sources.helpers import L2, problem, write_csv, write_parquet
-from w261reg import train
+from w261reg import opening, train
 from w261reg.errors import ComputeError, InputError, Unreachable
 from w261reg.sources.paths import find, reachable
 
@@ -82,3 +83,30 @@ def test_reachable_says_why_not(tmp_path: Path) -> None:
     path.unlink()
     assert "t.parquet" in reachable(files)
     assert "\n" not in reachable(files)
+
+
+class Elsewhere:
+    """A context whose executors are other machines, for those who ask for its master."""
+
+    master = "spark://elsewhere:7077"
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.context, name)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("there", [True, False])
+def test_tasks_try_whether_they_reach_the_table(
+    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    files = find(str(write_parquet(tmp_path / "t.parquet", GIVEN.frame)))
+    if not there:
+        files = replace(files, paths=(str(tmp_path / "other.parquet"),))
+    monkeypatch.setattr(opening, "find", lambda _: files)
+    why = opening._out_of_reach(Elsewhere(spark.sparkContext), "gs://b/t.parquet")  # type: ignore[arg-type]
+    assert ("other.parquet" in why) != there
+    assert why.startswith("the executors cannot open gs://b/t.parquet: ") != there
+    assert "\n" not in why
