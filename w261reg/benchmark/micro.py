@@ -107,7 +107,7 @@ def spark_rates(
         seconds = _pass_seconds(context, folder, rows, features, evaluate, repeats)
         yield _rate("w261reg gradient", 8 * rows * features / seconds / 1e9, "GB/s",
                     f"one pass over packed data, {rows:,} x {features}")  # fmt: skip
-        fewer = 50 * size
+        fewer = 200 * size
         gram = Summarise(size, gram=True)
         seconds = _pass_seconds(context, folder, fewer, size, gram, repeats)
         yield _rate("w261reg Gram", fewer * size * size / seconds / 1e9, "GFlop/s",

@@ -71,11 +71,13 @@ class SparseBlock(Block):
         total += (a.T @ a).toarray() - cross - cross.T + h.sum() * np.multiply.outer(m, m)
 
     def squares(self, h: Array, centre: Array, scale: Array) -> Array:
-        a = self._scaled(np.sqrt(h), scale)
+        x = self.x
+        data = x.data * scale[x.indices]
+        a = sparse.csr_array((data, x.indices, x.indptr), shape=x.shape)
         m = (centre - self.origin) * scale
-        linear = self._sums(self._scaled(h, scale))
+        linear = a.T @ h
         a.data **= 2
-        return np.maximum(self._sums(a) - 2 * m * linear + h.sum() * m**2, 0.0)
+        return np.maximum(a.T @ h - 2 * m * linear + h.sum() * m**2, 0.0)
 
     def design(self, h: Array, centre: Array, scale: Array) -> Array:
         a: Array = self._x().toarray() - (centre - self.origin)
