@@ -28,7 +28,7 @@ from w261reg.head_start import HeadStart, head_start
 from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
 from w261reg.objective import Objective
-from w261reg.posing import kinked, pose
+from w261reg.posing import feature_orders, kinked, pose
 from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Solver, minimise
 from w261reg.solvers.certificates import storage_bound
 from w261reg.solvers.choose import ASSUMED_ROWS, Choice, Size, choose
@@ -67,6 +67,7 @@ def fit(
     loss = get_loss(settings.loss)
     n = dataset.n_features
     kinky = kinked(settings)
+    orders = feature_orders(settings, columns.names)
     warm = _warm_start(settings.warm_start, columns)
     few = dataset.preview if warm is None and not loss.quadratic else None
     size = _size(dataset, few is not None)
@@ -78,7 +79,7 @@ def fit(
     kind.check(loss, kinky)
     ahead = None
     if few is not None and kind.head_start:
-        ahead = head_start(settings, few(), size.rows, loss)
+        ahead = head_start(settings, few(), size.rows, loss, orders)
     at_null = warm is None or kind.ignores_start
     first = _first_pass(dataset, kind, loss, at_null, size.every, ahead)
     summary = first.summary
@@ -87,7 +88,7 @@ def fit(
         f"read {summary.rows:,} rows x {n:,} features, {dataset.parallelism}, "
         f"{time.perf_counter() - began:.2f} s"
     )
-    objective = pose(settings, dataset, loss, summary, first.sample, size.every)
+    objective = pose(settings, dataset, loss, summary, orders, first.sample, size.every)
     if ahead is not None and first.sums is not None:
         objective.head = ahead.evaluation(objective, first.sums)
     constant = np.setdiff1d(np.arange(n), objective.coordinates.active)
@@ -200,7 +201,7 @@ def _model(
         convention=settings.convention,
         l1=objective.strengths.l1,
         l2=objective.strengths.l2,
-        penalty_params=dict(settings.penalties),
+        penalty_params={**settings.penalties, **{key: list(v) for key, v in settings.orders.items()}},
         fit_intercept=settings.fit_intercept,
         standardization=bool(settings.standardization),
         objective=result.evaluation.objective,
