@@ -20,7 +20,8 @@ class Penalty(ABC):
     One that goes by an order of the features sets `order_option` and its help, too, for their names
     on the command line, and gets their positions through `along`. `quadratic` says that R is
     w'Pw/2, whose P is the Hessian everywhere, which makes proofs possible; `coercive` that R grows
-    without bound in every direction, so that with it there is an optimum whatever the data.
+    without bound in every direction, so that with it there is an optimum whatever the data; one
+    that does not is quadratic.
     """
 
     name: ClassVar[str]

@@ -93,6 +93,8 @@ class Smooth(Penalty):
     def prox(self, v: Array, step: float) -> Array:
         """(I + step gamma L)^-1 v on the listed features: a tridiagonal solve."""
         listed, strength = self._listed(v), step * self.gamma
+        if len(listed) < 2:
+            return v.copy()
         band = np.full((2, len(listed)), -strength)  # above the diagonal, and the diagonal
         band[1] = 1.0 + strength * self._path(len(listed))
         near = v.copy()
