@@ -77,7 +77,7 @@ def feature_orders(settings: Settings, names: Sequence[str]) -> Orders:
     for option, order in settings.orders.items():
         for name in order:
             if name not in position:
-                raise InputError(f"{option} must name features only: {name!r} is none")
+                raise InputError(f"{option} must name features: {name!r} is not one")
     return {
         option: np.array([position[name] for name in order], dtype=np.int64)
         for option, order in settings.orders.items()

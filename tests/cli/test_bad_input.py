@@ -195,13 +195,14 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("--collect-bytes", "1.5"), ("collect_bytes must be an integer >= 0",)),
     "smooth-param < 0": (("--smooth-param", "-1"), ("smooth_param must be >= 0", "-1")),
     "smooth-param text": (("--smooth-param", "much"), ("smooth_param", "'much'")),
-    "an order of nothing": (("--smooth-order", "a,b"), ("smooth_order is for smooth_param", "a, b")),
+    "an order of nothing": (
+        ("--smooth-order", "a,b"), ("smooth_order is for smooth_param", "a, b")),
     "an order of one": (
         ("--smooth-param", "1", "--smooth-order", "a"), ("smooth_order", "at least two", "'a'")),
     "an order with a name twice": (
         ("--smooth-param", "1", "--smooth-order", "a,b,a"), ("smooth_order", "'a' twice")),
     "an order with the label": (
-        ("--smooth-param", "1", "--smooth-order", "a,y"), ("smooth_order", "'y' is none")),
+        ("--smooth-param", "1", "--smooth-order", "a,y"), ("smooth_order", "'y' is not one")),
     "an empty name in an order": (
         ("--smooth-param", "1", "--smooth-order", "a,,b"), ("smooth_order must be column names",)),
     "label as feature": (("--features", "a,y"), ("features must not include", "'y'")),

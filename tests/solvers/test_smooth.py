@@ -380,11 +380,9 @@ def test_one_hot_features(loss: str) -> None:
     month = rng.integers(0, 6, 300)
     x = np.eye(6)[month]
     z = np.sin(month / 2)
-    y = (
-        z + rng.normal(size=300)
-        if loss == "mse"
-        else (rng.random(300) < 1 / (1 + np.exp(-z))) * 1.0
-    )
+    y: Array = z + rng.normal(size=300)
+    if loss == "bxe":
+        y = (rng.random(300) < 1 / (1 + np.exp(-z))).astype(float)
     model = train(x, y, loss=loss, smooth_param=0.05)
     assert model.status == "converged"
     assert "singular" in model.message
@@ -438,7 +436,10 @@ def test_the_order_is_that_of_the_names(tmp_path: Any) -> None:
         ({"smooth_param": 1.0, "smooth_order": "x1"}, "at least two features, not 'x1'"),
         ({"smooth_param": 1.0, "smooth_order": []}, "at least two features, not ''"),
         ({"smooth_param": 1.0, "smooth_order": "x1,x2,x1"}, "names feature 'x1' twice"),
-        ({"smooth_param": 1.0, "smooth_order": "x1,y"}, "must name features only: 'y' is none"),
+        (
+            {"smooth_param": 1.0, "smooth_order": "x1,y"},
+            "smooth_order must name features: 'y' is not one",
+        ),
         ({"smooth_param": 1.0, "smooth_order": 3}, "smooth_order must be column names, not 3"),
     ],
 )
