@@ -178,7 +178,7 @@ def test_a_perfect_fit_is_infinitely_likely() -> None:
 
 def test_a_loss_that_is_no_likelihood_has_none() -> None:
     class Other(SquaredError):
-        family = None
+        family = None  # type: ignore[assignment]
 
     assert likelihood(Other(), Moments(1.0, 1.0, 1.0, 1.0), True, 1) == {}
     families = {loss.family for loss in LOSSES.values()}
