@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import optimize, sparse
 from sklearn import linear_model
 
 from tests.problems import Problem, example, objective_of, pointwise, value_at
@@ -256,6 +256,41 @@ def test_a_constant_feature_is_a_neighbour_of_weight_zero(solver: str) -> None:
     np.testing.assert_allclose(model.weights[used], expected, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "gd"])
+@pytest.mark.parametrize("loss", ["mse", "bxe"])
+def test_many_features_need_no_matrix(
+    monkeypatch: pytest.MonkeyPatch, loss: str, solver: str
+) -> None:
+    """Solvers without a Hessian take as many features with the penalty as without."""
+
+    def refuse(self: Smooth, w: Array) -> Array:
+        raise AssertionError("a matrix of all features")
+
+    monkeypatch.setattr(Smooth, "hessian", refuse)
+    rng = np.random.default_rng(31)
+    m, n, gamma, l2 = 300, 5000, 0.02, 0.1
+    x = sparse.random_array((m, n), density=0.01, rng=rng, format="csr")
+    z = x @ np.sin(np.arange(n) / 100)
+    y = z + 0.1 * rng.normal(size=m) if loss == "mse" else (z > 0).astype(float)
+    model = train(x, y, loss=loss, convention="canonical", standardization=False, reg_param=l2,
+                  smooth_param=gamma, solver=solver, max_iter=2000, tol=1e-7)  # fmt: skip
+    assert model.status == "converged"
+    w, b = model.weights, model.intercept
+    slope = pointwise(loss, y, x @ w + b)[1] / m
+    path = sparse.diags_array([np.r_[1, np.full(n - 2, 2.0), 1], -np.ones(n - 1), -np.ones(n - 1)],
+                              offsets=[0, 1, -1])  # fmt: skip
+    gradient = x.T @ slope + l2 * w + gamma * (path @ w)
+    varies = np.asarray(abs(x).sum(axis=0)) > 0  # a feature without entries has weight 0
+    assert not w[~varies].any()
+    gradient = gradient[varies]
+    # F is at least l2/2-strongly convex in w
+    assert gradient @ gradient / (2 * l2) < 1e-9 * model.objective
+    assert abs(slope.sum()) < 1e-7
+    bare = train(x, y, loss=loss, convention="canonical", standardization=False, reg_param=l2,
+                 solver=solver, max_iter=2000, tol=1e-7).weights  # fmt: skip
+    assert np.sum(np.diff(w) ** 2) < 0.9 * np.sum(np.diff(bare) ** 2)
+
+
 # --- what is proven -----------------------------------------------------------------------------
 
 
@@ -320,11 +355,12 @@ def test_bounds_are_above_the_true_gap(loss: str, mix: str) -> None:
     assert (proven["self_concordant"] > 25) == (loss == "bxe")
 
 
+@pytest.mark.parametrize("size", [(1.0, 1.0, 1.0), (1.0, 1e4, 1e-4)])
 @pytest.mark.parametrize("solver", ["newton", "proximal", "lbfgs", "sampled"])
-def test_level_weights_that_separate(solver: str) -> None:
+def test_level_weights_that_separate(solver: str, size: tuple[float, ...]) -> None:
     """The penalty does not see (1, 1, 1): along it the loss may fall for ever."""
     rng = np.random.default_rng(3)
-    x = rng.normal(size=(60, 3))
+    x = rng.normal(size=(60, 3)) * size
     y = (x.sum(axis=1) > 0).astype(float)
     separable = Problem(x, y, np.ones(60), "bxe")
     kind = SOLVERS[solver]
@@ -335,7 +371,7 @@ def test_level_weights_that_separate(solver: str) -> None:
     assert "add an L2 penalty" in result.message
     # with other classes than the level direction can tell apart there is an optimum, which no
     # penalty at all would not have
-    other = separable.but(y=(x[:, 0] - x[:, 1] > 0).astype(float))
+    other = separable.but(y=(x[:, 0] / size[0] > x[:, 1] / size[1]).astype(float))
     bare = minimise(kind(**options), objective_of(other))
     assert bare.status is Status.SEPARATED
     smooth = minimise(kind(**options), objective_of(other, extra=(Smooth(0.5),)))

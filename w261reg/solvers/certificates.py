@@ -186,9 +186,15 @@ def _unpenalised_directions(objective: Objective) -> Array:
     """An orthonormal basis (p, k) of the directions that a quadratic penalty does not see."""
     if objective.unpenalised:
         return np.eye(objective.p)
-    bend = objective.penalty_hessian(np.zeros(objective.dataset.n_features))
+    # on raw weights: the units of theta would blur what the penalty sees
+    active, n = objective.coordinates.active, len(objective.coordinates.active)
+    bend = objective.penalty.hessian(np.zeros(objective.dataset.n_features))[np.ix_(active, active)]
     values, vectors = np.linalg.eigh(bend)
-    return vectors[:, values <= null_threshold(values)]
+    unseen = vectors[:, values <= null_threshold(values)]
+    free = np.zeros((objective.p, unseen.shape[1] + objective.p - n))
+    free[:n, : unseen.shape[1]] = unseen / objective.coordinates.unit[:, None]
+    free[n:, unseen.shape[1] :] = 1.0
+    return np.linalg.qr(free)[0]
 
 
 def existence(objective: Objective, evaluation: Evaluation) -> Existence:
