@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
     {"errors", "blas", "_version", "versions", "registry", "files", "noise"},
     {"losses", "penalties", "blocks", "report"},
-    {"aggregators"},
+    {"aggregators", "likelihood"},
     {"datasets"},
     {"conventions", "scaling"},
     {"null_model"},

@@ -75,6 +75,23 @@ def test_same_answer_in_fewer_passes(
     assert (ahead.weights == 0).tolist() == (plain.weights == 0).tolist()
 
 
+@pytest.mark.parametrize("mix", [0.0, 1.0])
+def test_smooth_coefficients_go_along(monkeypatch: pytest.MonkeyPatch, mix: float) -> None:
+    """The few rows have the penalty of all, in its order."""
+    x, y = table()
+    options: dict[str, Any] = {"elastic_net_param": mix, "reg_param": 0.001}
+    options |= {"smooth_param": 5.0, "smooth_order": "x4,x1"}
+    start = fitted(x, y, max_iter=0, **options)
+    best = fitted(x, y, **options)
+    plain = without(monkeypatch, lambda: fitted(x, y, **options))
+    assert best.status == plain.status == "converged"
+    assert best.n_passes < plain.n_passes
+    np.testing.assert_allclose(best.weights, plain.weights, rtol=1e-7, atol=1e-10)
+    assert abs(start.weights[3] - start.weights[0]) < 0.2
+    free = fitted(x, y, max_iter=0, elastic_net_param=mix, reg_param=0.001)
+    assert abs(free.weights[3] - free.weights[0]) > 0.5
+
+
 def test_first_pass_brings_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its objective is that of its weights, and its step is Newton's."""
     x, y = table()

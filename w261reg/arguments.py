@@ -110,6 +110,10 @@ def _add_problem(group: Any) -> None:
     for option, name in penalty_options().items():
         flag = "--" + option.replace("_", "-")
         _option(group, flag, PENALTIES[name].help, dest=option, type=_number, metavar="G")
+        if (order := PENALTIES[name].order_option) is not None:
+            flag = "--" + order.replace("_", "-")
+            about = PENALTIES[name].order_help
+            _option(group, flag, about, dest=order, metavar="F1,F2,...")
     about = "fit no intercept; it is never penalised"
     _option(group, "--no-intercept", about, dest="fit_intercept", action="store_false")
     about = "; ".join(f"{name}: {convention.about}" for name, convention in CONVENTIONS.items())

@@ -48,6 +48,7 @@ class Settings:
         collect_bytes: packed size up to which a table is collected, and solved on the driver.
         master: Spark's master; None is spark-submit's, or local[*,4].
         penalties: strengths of further penalties, by their option's name.
+        orders: the features that such a penalty goes by, in order, by its second option's name.
     """
 
     data: str = ""
@@ -71,6 +72,7 @@ class Settings:
     collect_bytes: int = COLLECT_BYTES
     master: str | None = None
     penalties: Mapping[str, float] = field(default_factory=dict)
+    orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def checked(self) -> Self:
         """The settings with numbers as numbers and defaults resolved.
@@ -102,6 +104,8 @@ class Settings:
             if self.standardization is None
             else self.standardization,
         )
+        for name in self.orders:
+            _check_order(name, self.orders[name], order_options()[name], checked.penalties)
         loss = get_loss(self.loss)
         check_terms(self.convention, loss, checked.reg_param, checked.elastic_net_param)
         if self.step_size is not None:
@@ -113,9 +117,10 @@ class Settings:
         return checked
 
     def to_dict(self) -> dict[str, Any]:
-        """Flat, without what is not set; penalties by their option's name."""
+        """Flat, without what is not set; penalties by their options' names."""
         flat = asdict(self)
         flat.update(flat.pop("penalties"))
+        flat.update(flat.pop("orders"))
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in flat.items()
@@ -129,12 +134,14 @@ class Settings:
         Raises:
             InputError: a name that is not a setting, or a value of the wrong type.
         """
-        known = {f.name for f in fields(cls)} - {"penalties"}
-        options = penalty_options()
+        known = {f.name for f in fields(cls)} - {"penalties", "orders"}
+        options, ordering = penalty_options(), order_options()
         penalties = {key: value for key, value in values.items() if key in options}
+        orders = {key: _names(key, value) for key, value in values.items() if key in ordering}
+        every = known | options.keys() | ordering.keys()
         for key in values:
-            if key not in known and key not in options:
-                raise InputError(f"{key!r} is not a setting; there are {', '.join(sorted(known))}")
+            if key not in every:
+                raise InputError(f"{key!r} is not a setting; there are {', '.join(sorted(every))}")
         chosen = {key: value for key, value in values.items() if key in known}
         for key in ("data", "label", "weight", "loss", "convention", "solver", "storage", "master"):
             if key in chosen and chosen[key] is not None and not isinstance(chosen[key], str):
@@ -148,8 +155,9 @@ class Settings:
             chosen["warm_start"] = os.fspath(chosen["warm_start"])
         if not isinstance(chosen.get("positive"), str | Number | None):
             raise InputError(f"positive must be text or a number, not {chosen['positive']!r}")
-        chosen["features"] = _names(chosen.get("features"))
-        return cls(**chosen, penalties=penalties)
+        chosen["features"] = _names("features", chosen.get("features"))
+        given = {key: order for key, order in orders.items() if order is not None}
+        return cls(**chosen, penalties=penalties, orders=given)
 
 
 def _stepping() -> list[str]:
@@ -162,14 +170,35 @@ def penalty_options() -> dict[str, str]:
     return {p.option: p.name for p in PENALTIES.values() if p.option is not None}
 
 
-def _names(features: Any) -> tuple[str, ...] | None:
+def order_options() -> dict[str, str]:
+    """The options that name features in order: setting name -> that of the penalty's strength."""
+    return {
+        p.order_option: p.option
+        for p in PENALTIES.values()
+        if p.order_option is not None and p.option is not None
+    }
+
+
+def _names(key: str, features: Any) -> tuple[str, ...] | None:
     if features is None:
         return None
     if isinstance(features, str):
         features = [name.strip() for name in features.split(",")]
     if not isinstance(features, Sequence) or not all(isinstance(f, str) and f for f in features):
-        raise InputError(f"features must be column names, not {features!r}")
+        raise InputError(f"{key} must be column names, not {features!r}")
     return tuple(features)
+
+
+def _check_order(
+    name: str, order: tuple[str, ...], strength: str, penalties: Mapping[str, float]
+) -> None:
+    if strength not in penalties:
+        raise InputError(f"{name} is for {strength}, which is not given: {', '.join(order)}")
+    if len(order) < 2:
+        raise InputError(f"{name} must name at least two features, not {', '.join(order)!r}")
+    twice = [feature for feature in order if order.count(feature) > 1]
+    if twice:
+        raise InputError(f"{name} names feature {twice[0]!r} twice")
 
 
 def _number(

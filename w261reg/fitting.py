@@ -25,10 +25,11 @@ from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
 from w261reg.head_start import HeadStart, head_start
+from w261reg.likelihood import Moments, likelihood
 from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
 from w261reg.objective import Objective
-from w261reg.posing import kinked, pose
+from w261reg.posing import feature_orders, kinked, pose
 from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Solver, minimise
 from w261reg.solvers.certificates import storage_bound
 from w261reg.solvers.choose import ASSUMED_ROWS, Choice, Size, choose
@@ -67,6 +68,7 @@ def fit(
     loss = get_loss(settings.loss)
     n = dataset.n_features
     kinky = kinked(settings)
+    orders = feature_orders(settings, columns.names)
     warm = _warm_start(settings.warm_start, columns)
     few = dataset.preview if warm is None and not loss.quadratic else None
     size = _size(dataset, few is not None)
@@ -78,7 +80,7 @@ def fit(
     kind.check(loss, kinky)
     ahead = None
     if few is not None and kind.head_start:
-        ahead = head_start(settings, few(), size.rows, loss)
+        ahead = head_start(settings, few(), size.rows, loss, orders)
     at_null = warm is None or kind.ignores_start
     first = _first_pass(dataset, kind, loss, at_null, size.every, ahead)
     summary = first.summary
@@ -87,7 +89,7 @@ def fit(
         f"read {summary.rows:,} rows x {n:,} features, {dataset.parallelism}, "
         f"{time.perf_counter() - began:.2f} s"
     )
-    objective = pose(settings, dataset, loss, summary, first.sample, size.every)
+    objective = pose(settings, dataset, loss, summary, orders, first.sample, size.every)
     if ahead is not None and first.sums is not None:
         objective.head = ahead.evaluation(objective, first.sums)
     constant = np.setdiff1d(np.arange(n), objective.coordinates.active)
@@ -200,7 +202,10 @@ def _model(
         convention=settings.convention,
         l1=objective.strengths.l1,
         l2=objective.strengths.l2,
-        penalty_params=dict(settings.penalties),
+        penalty_params={
+            **settings.penalties,
+            **{key: list(v) for key, v in settings.orders.items()},
+        },
         fit_intercept=settings.fit_intercept,
         standardization=bool(settings.standardization),
         objective=result.evaluation.objective,
@@ -236,11 +241,24 @@ def _train_metrics(objective: Objective, result: FitResult, model: Model) -> dic
         mse = 2 * result.evaluation.loss
         variance = float(objective.summary.sd()[-1]) ** 2
         r2 = 1 - mse / variance if variance > 0 else float("nan")
-        return {"rows": model.rows, "mse": mse, "rmse": mse**0.5, "r2": r2}
+        found = {"rows": model.rows, "mse": mse, "rmse": mse**0.5, "r2": r2}
+        summary = objective.summary
+        moments = Moments(summary.weight, mse / 2, summary.y_mean, variance)
+        return found | _likelihood(objective.loss, moments, model)
     scores = scorer(objective.loss, model.weights, model.intercept, model.rows)
     if objective.ridden and np.array_equal(objective.ridden[0], result.evaluation.theta):
-        return scores.metrics(objective.ridden[1])
-    return scores.metrics(objective.dataset.aggregate(scores))
+        return _metrics(scores, objective.ridden[1], model)
+    return _metrics(scores, objective.dataset.aggregate(scores), model)
+
+
+def _metrics(scores: Any, state: Any, model: Model) -> dict[str, float]:
+    """How well the model predicts the rows of these scores."""
+    found: dict[str, float] = scores.metrics(state)
+    return found | _likelihood(scores.loss, Moments(*scores.moments(state)), model)
+
+
+def _likelihood(loss: Loss, rows: Moments, model: Model) -> dict[str, float]:
+    return likelihood(loss, rows, model.fit_intercept, int(np.count_nonzero(model.weights)))
 
 
 def scorer(loss: Loss, w: Array, b: float, rows: int = 0) -> Any:
@@ -268,5 +286,4 @@ def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[s
                     f"label column {columns.label!r} has the value {value!r}, which the model does "
                     f"not know: {', '.join(map(str, known))}"
                 )
-    metrics: dict[str, float] = scores.metrics(state)
-    return metrics
+    return _metrics(scores, state, model)

@@ -18,7 +18,7 @@ from w261reg.datasets import Dataset
 from w261reg.errors import InputError
 from w261reg.losses import Loss
 from w261reg.objective import Evaluation, Objective
-from w261reg.posing import kinked, pose
+from w261reg.posing import Orders, kinked, pose
 from w261reg.solvers import SOLVERS, Status, minimise
 
 Array = NDArray[np.float64]
@@ -59,7 +59,9 @@ class HeadStart:
         return None if null is not None and not at.objective < null.objective else at
 
 
-def head_start(settings: Settings, rows: Dataset, whole: int, loss: Loss) -> HeadStart | None:
+def head_start(
+    settings: Settings, rows: Dataset, whole: int, loss: Loss, orders: Orders
+) -> HeadStart | None:
     """The optimum of a few rows; None where they have none.
 
     Args:
@@ -67,12 +69,13 @@ def head_start(settings: Settings, rows: Dataset, whole: int, loss: Loss) -> Hea
         rows: the few.
         whole: how many rows there are in all.
         loss: pointwise loss.
+        orders: of the features.
     """
     try:
         summary = rows.aggregate(Summarise(rows.n_features, gram=True))
         if not summary.sd()[-1] > 0:
             return None
-        objective = pose(settings, rows, loss, summary, share=summary.rows / whole)
+        objective = pose(settings, rows, loss, summary, orders, share=summary.rows / whole)
         kind = SOLVERS["proximal" if kinked(settings) else "newton"]
         result = minimise(kind(tol=TOLERANCE), objective)
     except InputError:

@@ -45,7 +45,8 @@ class Model:
         classes: [the value that counts as 0, that which counts as 1], or None.
         label, vector_column: the columns it was trained on; vector_column is None for plain ones.
         reg_param, elastic_net_param, convention, fit_intercept, standardization, tol: as asked.
-        penalty_params: strengths of further penalties, by their option's name.
+        penalty_params: strengths of further penalties and, where it was given, the order of the
+            features that they go by; by their options' names.
         l1, l2: the effective canonical strengths.
         objective: canonical F at the coefficients.
         status: converged, max_iter, diverged or separated; message is the sentence.
@@ -81,7 +82,7 @@ class Model:
     convention: str
     l1: float
     l2: float
-    penalty_params: dict[str, float]
+    penalty_params: dict[str, Any]
     fit_intercept: bool
     standardization: bool
     objective: float

@@ -124,6 +124,11 @@ class Objective:
         """Whether there is no penalty at all."""
         return not self.penalty.terms
 
+    @property
+    def coercive(self) -> bool:
+        """Whether the penalty alone makes sure of an optimum."""
+        return any(term.coercive for term in self.penalty.terms)
+
     def take_gram(self, label: str) -> None:
         """Get the Gram matrix where the first pass did not compute it: one pass."""
         if not self.summary.gram:
@@ -336,8 +341,7 @@ class Objective:
 
     def penalty_diagonal(self, w: Array) -> Array:
         """The diagonal of `penalty_hessian` (p,), which may be all that fits in memory."""
-        raw = self.penalty.hessian(w)
-        raw = raw if raw.ndim == 1 else np.diagonal(raw)
+        raw = self.penalty.diagonal(w)
         unit = self.coordinates.unit
         return self.coordinates.extended(unit * (raw[self.coordinates.active] * unit), 0.0)
 

@@ -1,12 +1,21 @@
 """From settings, and the moments of the first pass, to the objective."""
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from w261reg.aggregators import Summary
 from w261reg.config import Settings, penalty_options
 from w261reg.conventions import strengths
 from w261reg.datasets import Dataset
+from w261reg.errors import InputError
 from w261reg.losses import Loss
 from w261reg.objective import Objective
 from w261reg.penalties import PENALTIES, Penalty
+
+# positions of features in the order that a penalty goes by, by its option's name
+Orders = Mapping[str, NDArray[np.int64]]
 
 
 def pose(
@@ -14,6 +23,7 @@ def pose(
     dataset: Dataset,
     loss: Loss,
     summary: Summary,
+    orders: Orders,
     sample: Summary | None = None,
     every: int = 1,
     share: float = 1.0,
@@ -25,6 +35,7 @@ def pose(
         dataset: the rows.
         loss: pointwise loss.
         summary: of all rows.
+        orders: as `feature_orders` finds them.
         sample: of one row in `every`, with its Gram matrix; None where no solver needs it.
         every: 1 is all rows.
         share: of the table that the dataset holds; strengths are those for the whole.
@@ -42,10 +53,35 @@ def pose(
         standardization=bool(settings.standardization),
     )
     terms = extra_penalties(settings)
-    extra = tuple(penalty.of(strength, canonical.scale) for penalty, strength in terms)
+    extra = []
+    for kind, strength in terms:
+        penalty = kind.of(strength, canonical.scale)
+        order = orders.get(kind.order_option or "")
+        extra.append(penalty if order is None else penalty.along(order))
     return Objective(
-        dataset, loss, summary, canonical, settings.fit_intercept, extra, sample, every
+        dataset, loss, summary, canonical, settings.fit_intercept, tuple(extra), sample, every
     )
+
+
+def feature_orders(settings: Settings, names: Sequence[str]) -> Orders:
+    """Where the features are that a penalty goes by.
+
+    Args:
+        settings: checked.
+        names: of the features (n,).
+
+    Raises:
+        InputError: one is not a feature.
+    """
+    position = {name: j for j, name in enumerate(names)}
+    for option, order in settings.orders.items():
+        for name in order:
+            if name not in position:
+                raise InputError(f"{option} must name features: {name!r} is not one")
+    return {
+        option: np.array([position[name] for name in order], dtype=np.int64)
+        for option, order in settings.orders.items()
+    }
 
 
 def extra_penalties(settings: Settings) -> list[tuple[type[Penalty], float]]:

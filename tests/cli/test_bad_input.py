@@ -193,6 +193,18 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("--collect-bytes", "-1"), ("collect_bytes must be an integer >= 0",)),
     "collect-bytes 1.5": (
         ("--collect-bytes", "1.5"), ("collect_bytes must be an integer >= 0",)),
+    "smooth-param < 0": (("--smooth-param", "-1"), ("smooth_param must be >= 0", "-1")),
+    "smooth-param text": (("--smooth-param", "much"), ("smooth_param", "'much'")),
+    "an order of nothing": (
+        ("--smooth-order", "a,b"), ("smooth_order is for smooth_param", "a, b")),
+    "an order of one": (
+        ("--smooth-param", "1", "--smooth-order", "a"), ("smooth_order", "at least two", "'a'")),
+    "an order with a name twice": (
+        ("--smooth-param", "1", "--smooth-order", "a,b,a"), ("smooth_order", "'a' twice")),
+    "an order with the label": (
+        ("--smooth-param", "1", "--smooth-order", "a,y"), ("smooth_order", "'y' is not one")),
+    "an empty name in an order": (
+        ("--smooth-param", "1", "--smooth-order", "a,,b"), ("smooth_order must be column names",)),
     "label as feature": (("--features", "a,y"), ("features must not include", "'y'")),
     "feature twice": (("--features", "a,b,a"), ("'a' twice",)),
     "empty feature": (("--features", "a,,b"), ("features must be column names",)),
@@ -406,6 +418,7 @@ CONFIGS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "number for a switch": ("strict = 1", ("strict must be true or false",)),
     "text for a switch": ('no_intercept = "no"', ("intercept", "true or false")),
     "a table": ("[train]\nreg_param = 1", ("train",)),
+    "order": ("smooth_param = 1.0\nsmooth_order = [1, 2]", ("smooth_order must be column names",)),
     "features": ("features = [1, 2]", ("features must be column names",)),
     "warm start": ("warm_start = 3", ("warm_start",)),
     "positive": ("positive = [1]", ("positive",)),

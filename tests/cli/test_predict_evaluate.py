@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import statsmodels.api as sm
 from sklearn import metrics
 
 from tests.cli.helpers import Run, model_of, names_in, refused, table
@@ -126,6 +128,22 @@ def test_overwrite(run: Run, models: Path, data: Path) -> None:
     assert len(pd.read_csv(out)) == 80
 
 
+def statistics(y: Any, mean: Any, s: Any, family: Any, parameters: int) -> dict[str, float]:
+    """By statsmodels' families, with frequency weights; the null model is of the rows given."""
+    s = np.ones(len(y)) if s is None else s.to_numpy()
+    y, null = np.asarray(y, dtype=float), np.full(len(y), np.average(y, weights=s))
+    scale = (
+        1.0 if isinstance(family, sm.families.Binomial) else np.average((y - mean) ** 2, weights=s)
+    )
+    likelihood = family.loglike(y, np.asarray(mean), freq_weights=s, scale=scale)
+    return {
+        "log_likelihood": likelihood,
+        "null_deviance": family.deviance(y, null, freq_weights=s),
+        "residual_deviance": family.deviance(y, np.asarray(mean), freq_weights=s),
+        "aic": 2 * parameters - 2 * likelihood,
+    }
+
+
 def test_evaluate_classes(run: Run, models: Path, data: Path) -> None:
     answer = run("evaluate", models / "word", data, "--label", "word").ok()
     assert answer.err == ""
@@ -139,6 +157,7 @@ def test_evaluate_classes(run: Run, models: Path, data: Path) -> None:
         "accuracy": metrics.accuracy_score(y, z > 0),
         "precision": metrics.precision_score(y, z > 0),
         "recall": metrics.recall_score(y, z > 0),
+        **statistics(y, p, None, sm.families.Binomial(), 4),
     }
     assert got == pytest.approx(wanted, rel=1e-12)
 
@@ -155,6 +174,8 @@ def test_evaluate_regression_with_weights(run: Run, models: Path, data: Path) ->
         "rmse": metrics.root_mean_squared_error(frame.response, z, **weights),
         "mae": metrics.mean_absolute_error(frame.response, z, **weights),
         "r2": metrics.r2_score(frame.response, z, **weights),
+        # the variance of most likelihood is a parameter, too
+        **statistics(frame.response, z, frame.w, sm.families.Gaussian(), 5),
     }
     assert got == pytest.approx(wanted, rel=1e-12)
 

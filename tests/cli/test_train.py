@@ -103,6 +103,29 @@ def test_regression_with_every_option_in_the_configuration(
     assert tomllib.loads((out / "config.toml").read_text()) == config
 
 
+def test_smooth_coefficients(run: Run, no_figures: None, data: Path, out: Path) -> None:
+    """The order is of names, is kept in the configuration, and is the same problem again."""
+    first = out.with_name("first")
+    run(
+        "train", data, "--label", "response", "--features", "a,b,c", "--loss", "mse",
+        "--smooth-param", 0.7, "--smooth-order", "c,a", "--out", first,
+    ).ok()  # fmt: skip
+    model = model_of(first)
+    assert model["penalty_params"] == {"smooth_param": 0.7, "smooth_order": ["c", "a"]}
+    assert (model["solver"], model["n_passes"], model["status"]) == ("gram", 1, "converged")
+    assert 0 <= model["suboptimality_bound"] < 1e-12
+    frame = table()
+    x, y = frame[["a", "b", "c"]].to_numpy(), frame.response.to_numpy()
+    x, y = x - x.mean(axis=0), y - y.mean()
+    jump = np.array([[1.0, 0.0, -1.0]])
+    expected = np.linalg.solve(x.T @ x / 80 + 0.7 * jump.T @ jump, x.T @ y / 80)
+    np.testing.assert_allclose(model["coefficients"], expected, rtol=1e-12)
+    config = tomllib.loads((first / "config.toml").read_text())
+    assert (config["smooth_param"], config["smooth_order"]) == (0.7, ["c", "a"])
+    run("train", "--config", first / "config.toml", "--out", out).ok()
+    assert model_of(out)["coefficients"] == model["coefficients"]
+
+
 def test_the_command_line_wins_over_the_configuration(
     run: Run, no_figures: None, data: Path, out: Path, tmp_path: Path
 ) -> None:

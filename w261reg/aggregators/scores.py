@@ -171,6 +171,12 @@ class ClassificationScores(_Scores, Aggregator[ClassSums]):
             left.ranks.merge(right.ranks),
         )
 
+    @staticmethod
+    def moments(state: ClassSums) -> tuple[float, float, float, float]:
+        """S, mean loss, and mean and variance of the label."""
+        share = float(state.confusion[1].sum()) / state.weight
+        return state.weight, state.loss / state.weight, share, share * (1 - share)
+
     def nbytes(self) -> int:
         return max(24 * MAX_SCORES, 32 * HALF) + 4096
 
@@ -239,6 +245,12 @@ class RegressionScores(_Scores, Aggregator[RegressionSums]):
             left.y_mean + delta * share,
             left.y_squares + right.y_squares + delta**2 * left.weight * share,
         )
+
+    @staticmethod
+    def moments(state: RegressionSums) -> tuple[float, float, float, float]:
+        """S, mean loss (half the square), and mean and variance of the label."""
+        weight = state.weight
+        return weight, state.squares / weight / 2, state.y_mean, state.y_squares / weight
 
     @staticmethod
     def metrics(state: RegressionSums) -> dict[str, float]:

@@ -22,6 +22,8 @@ class Loss(ABC):
         classification: labels are 0 and 1, and `mean` is the probability of 1.
         quadratic: l'' is 1 everywhere, so that one pass (the Gram matrix) holds the whole problem.
         canonical: l' = mean(z) - y, so that moments of the data give the null model's derivatives.
+        family: whose negative log likelihood l is, but for constants: bernoulli or gaussian; None
+            where it is none.
         may_separate: without a penalty the infimum may lie at infinity; `margin` says when.
     """
 
@@ -30,6 +32,7 @@ class Loss(ABC):
     classification: ClassVar[bool] = False
     quadratic: ClassVar[bool] = False
     canonical: ClassVar[bool] = False
+    family: ClassVar[str | None] = None
     may_separate: ClassVar[bool] = False
 
     @abstractmethod

@@ -20,6 +20,7 @@ class BinaryCrossEntropy(Loss):
     title = "binary cross entropy"
     classification = True
     canonical = True
+    family = "bernoulli"
     may_separate = True
 
     def value(self, y: Array, z: Array) -> Array:

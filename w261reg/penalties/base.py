@@ -16,17 +16,31 @@ class Penalty(ABC):
     that sets `option` gets a command line option of its own, whose value is the `strength` that
     `of` receives; without one it is driven by reg_param and elastic_net_param. `kinked` says that
     it has an L1 part, so that a solver can be chosen before the first pass.
+
+    One that goes by an order of the features sets `order_option` and its help, too, for their names
+    on the command line, and gets their positions through `along`. `quadratic` says that R is
+    w'Pw/2, whose P is the Hessian everywhere, which makes proofs possible; `coercive` that R grows
+    without bound in every direction, so that with it there is an optimum whatever the data; one
+    that does not is quadratic.
     """
 
     name: ClassVar[str]
     option: ClassVar[str | None] = None
     kinked: ClassVar[bool] = False
     help: ClassVar[str] = ""
+    order_option: ClassVar[str | None] = None
+    order_help: ClassVar[str] = ""
+    quadratic: ClassVar[bool] = False
+    coercive: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod
     def of(cls, strength: float, scale: Array) -> Self:
         """The penalty with this strength >= 0 and scale d (n,)."""
+
+    def along(self, order: NDArray[np.int64]) -> Self:
+        """The penalty on the features at these positions (k,), in this order."""
+        raise TypeError(f"the penalty {self.name} goes by no order")
 
     @abstractmethod
     def value(self, w: Array) -> float:
@@ -39,6 +53,11 @@ class Penalty(ABC):
     @abstractmethod
     def hessian(self, w: Array) -> Array:
         """The second derivative away from kinks: its diagonal (n,), or a matrix (n, n)."""
+
+    def diagonal(self, w: Array) -> Array:
+        """The diagonal of `hessian` (n,); overridden where that is a matrix, to do without it."""
+        hessian = self.hessian(w)
+        return hessian if hessian.ndim == 1 else np.diagonal(hessian).copy()
 
     @abstractmethod
     def kink(self, w: Array) -> Array:

@@ -19,6 +19,7 @@ class L2(Penalty):
     scale: Array
 
     name = "l2"
+    quadratic = True
 
     @classmethod
     def of(cls, strength: float, scale: Array) -> Self:

@@ -12,8 +12,8 @@ from w261reg.penalties.base import Array, Penalty, subdifferential_distance
 class PenaltySum:
     """R(w) = sum of the terms; what an objective holds, so that any set of penalties combines.
 
-    It offers value, gradient, hessian, kink and residual; a prox of a sum is not the sum of the
-    proxes, so the solvers with an L1 part work from `kink` and a quadratic model instead.
+    It offers value, gradient, hessian, diagonal, kink and residual; a prox of a sum is not the sum
+    of the proxes, so the solvers with an L1 part work from `kink` and a quadratic model instead.
     """
 
     terms: tuple[Penalty, ...]
@@ -36,6 +36,10 @@ class PenaltySum:
         if any(part.ndim == 2 for part in parts):
             parts = [part if part.ndim == 2 else np.diag(part) for part in parts]
         return reduce(np.add, parts, np.zeros_like(w))
+
+    def diagonal(self, w: Array) -> Array:
+        """The diagonal of `hessian` (n,)."""
+        return sum((term.diagonal(w) for term in self.terms), np.zeros_like(w))
 
     def residual(self, w: Array, g: Array) -> Array:
         """Distance of -g from the subdifferential of R at w, one a feature (n,)."""

@@ -29,6 +29,7 @@ from w261reg.report.text import (
     convergence_sentence,
     data_text,
     fmt,
+    further_penalties,
     intercept_text,
     loss_term,
     nonzero,
@@ -200,10 +201,17 @@ def _facts(result: Result) -> list[tuple[str, str]]:
 def _formula(model: dict[str, Any]) -> dict[str, Any]:
     """Numbers and words of the objective; a term with weight zero is left out."""
     l1, l2 = number(model.get("l1")), number(model.get("l2"))
+    further = further_penalties(model)
+    gamma = further.pop("smooth_param", None)
+    given = model.get("penalty_params")
+    order = given.get("smooth_order") if isinstance(given, dict) else None
     return {
         "loss": loss_term(model),
         "l1": fmt(l1, 6) if l1 else "",
         "l2": fmt(l2, 6) if l2 else "",
+        "smooth": fmt(gamma, 6) if gamma else "",
+        "order": shown(order) if order else "",
+        "further": [f"{name} of strength {fmt(size, 6)}" for name, size in further.items()],
         "standardized": bool(model.get("standardization")),
         "intercept": model.get("fit_intercept") is not False,
     }
@@ -217,6 +225,7 @@ def _settings(model: dict[str, Any]) -> list[tuple[str, str]]:
         ("Penalty", penalty_name(model)),
         ("reg_param", shown(model.get("reg_param"))),
         ("elastic_net_param", shown(model.get("elastic_net_param"))),
+        *_pairs(model.get("penalty_params")),
         ("Convention of the objective", shown(model.get("convention"))),
         ("Features standardized for the penalty", shown(model.get("standardization"))),
         ("Intercept", intercept_text(model)),

@@ -106,6 +106,10 @@ METRICS = {
     "accuracy": "Accuracy",
     "precision": "Precision",
     "recall": "Recall",
+    "log_likelihood": "Log likelihood (a weight counts its row so many times)",
+    "null_deviance": "Deviance without the features",
+    "residual_deviance": "Deviance of the model",
+    "aic": "AIC (non-zero coefficients and intercept; for squared error the variance, too)",
 }
 
 

@@ -15,6 +15,8 @@ LOSSES = {
     "mse": ("linear regression", "squared error", "½ mean squared error"),
     "bxe": ("logistic regression", "binary cross entropy", "mean binary cross entropy"),
 }
+# Strength of a further penalty, by its setting -> the penalty's name.
+PENALTIES = {"smooth_param": "smoothness"}
 # Status of the model -> (badge, kind of the badge's colour, what it means for the reader).
 STATUSES = {
     "converged": (
@@ -111,9 +113,17 @@ def loss_term(model: dict[str, Any]) -> str:
 def penalty_name(model: dict[str, Any]) -> str:
     """The penalty in words."""
     l1, l2 = number(model.get("l1")) or 0.0, number(model.get("l2")) or 0.0
-    if l1 and l2:
-        return "elastic net"
-    return "L1 (lasso)" if l1 else "L2 (ridge)" if l2 else "none"
+    names = [PENALTIES.get(setting, setting) for setting in further_penalties(model)]
+    if l1 or l2:
+        names.insert(0, "elastic net" if l1 and l2 else "L1 (lasso)" if l1 else "L2 (ridge)")
+    return " and ".join(names) or "none"
+
+
+def further_penalties(model: dict[str, Any]) -> dict[str, float]:
+    """Strengths > 0 of the penalties beside L1 and L2, by their setting's name."""
+    given = model.get("penalty_params")
+    found = {key: number(value) for key, value in given.items()} if isinstance(given, dict) else {}
+    return {key: strength for key, strength in found.items() if strength}
 
 
 def problem_name(model: dict[str, Any]) -> str:

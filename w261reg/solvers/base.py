@@ -219,8 +219,9 @@ def minimise(
         )
         monitor(history[-1])
         ended = _ended(solver, state, first)
-        separates = objective.unpenalised and objective.loss.may_separate
-        if separates and now.margin > 0 and np.isfinite(now.margin):
+        separates = not objective.coercive and objective.loss.may_separate
+        # larger weights cost nothing only where there is no penalty at all
+        if separates and objective.unpenalised and now.margin > 0 and np.isfinite(now.margin):
             ended = (
                 Status.SEPARATED,
                 "the model separates the classes without an error, so larger weights always fit "
@@ -290,8 +291,8 @@ def _certify(
             return (
                 Status.MAX_ITER,
                 f"the residual is {now.residual:.2g}, within tol, but the proof that an optimum "
-                f"exists needs a Hessian, which is too large for {objective.p:,} coefficients; add "
-                "a penalty",
+                f"exists needs a Hessian, which is too large for {objective.p:,} coefficients; "
+                f"{_remedy(objective)}",
             ), state
         second = objective.evaluate(now.theta, 2, "does the optimum exist")
         now = replace(now, hessian=second.hessian)
@@ -303,9 +304,13 @@ def _certify(
         return (
             Status.SEPARATED,
             "a direction separates some rows without an error (quasi-separation), so larger "
-            "weights always fit better and there is no optimum; add a penalty",
+            f"weights always fit better and there is no optimum; {_remedy(objective)}",
         ), state
     return None, state
+
+
+def _remedy(objective: Objective) -> str:
+    return "add a penalty" if objective.unpenalised else "add an L2 penalty"
 
 
 def _separated_after_all(objective: Objective, at: Evaluation) -> tuple[Status, str] | None:

@@ -72,9 +72,11 @@ def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
 
     With u_j = d_j w_j and v_j = sum s l' x_j / (S d_j),
     F - F* <= sum_j [ v_j u_j + l1 |u_j| + l2 u_j^2/2 + ((|v_j| - l1)+)^2 / (2 l2) ].
+    A further penalty counts as loss, for it lies above its tangents, too, where it has no kink.
     """
     l1, l2 = objective.strengths.l1, objective.strengths.l2
-    if not l2 > 0 or objective.extra:
+    w = objective.coordinates.weights(evaluation.theta)
+    if not l2 > 0 or any(term.kink(w).any() for term in objective.extra):
         return None
     active = objective.coordinates.active
     n = len(active)
@@ -82,8 +84,11 @@ def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
     if objective.fit_intercept and abs(gradient[n]) > 1e-12 * objective.rho:
         return None  # sum s l' is not 0
     d = objective.strengths.scale[active]
-    u = d * objective.coordinates.weights(evaluation.theta)[active]
-    v = gradient[:n] / objective.coordinates.unit / d
+    u = d * w[active]
+    raw = gradient[:n] / objective.coordinates.unit
+    for term in objective.extra:
+        raw = raw + term.gradient(w)[active]
+    v = raw / d
     excess = np.maximum(np.abs(v) - l1, 0.0)
     terms = v * u + l1 * np.abs(u) + l2 * u**2 / 2 + excess**2 / (2 * l2)
     return max(0.0, float(terms.sum()))
@@ -91,13 +96,16 @@ def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
 
 def _quadratic(objective: Objective, evaluation: Evaluation) -> float | None:
     """For squared error F - F* <= g'H^-1 g / 2 with any subgradient g: F is a parabola + L1."""
-    if not objective.loss.quadratic or evaluation.hessian is None or objective.extra:
+    if not objective.loss.quadratic or evaluation.hessian is None or not _parabolic(objective):
         return None
     g = shortest_subgradient(evaluation, objective.kink)
     values, vectors = np.linalg.eigh(evaluation.hessian)
     along = vectors.T @ g
     seen = values > null_threshold(values)
-    if not seen.all() and not objective.unpenalised:
+    flat_data = objective.unpenalised or (
+        bool(objective.extra) and objective.smooth and int(seen.sum()) == _rank(objective)
+    )
+    if not (seen.all() or flat_data):
         return None
     return 0.5 * float(np.sum(along[seen] ** 2 / values[seen]))
 
@@ -109,8 +117,9 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
     F - F* <= (rho + (1 - rho) log(1 - rho)) / R^2, and the optimum exists (Bach 2010,
     *Self-concordant analysis for logistic regression*). R comes from the features' ranges. Under L1
     g is the shortest subgradient: the penalty lies above its tangents, so the proof still holds.
+    A quadratic penalty adds to H and nothing to the third derivative.
     """
-    if not objective.loss.may_separate or objective.extra:
+    if not objective.loss.may_separate or not _parabolic(objective):
         return None
     if objective.p == 0:
         return 0.0  # nothing to choose
@@ -128,7 +137,7 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
     rho = math.sqrt(max(delta2 * radius2, 0.0))
     # on data that separates rho is at least 1, and for 0/1 features tends to exactly 1: an
     # unpenalised proof leaves room for rounding
-    if not rho < (0.1 if objective.unpenalised else 1.0):
+    if not rho < (1.0 if objective.coercive else 0.1):
         return None
     if rho < 1e-3:  # the series, where the formula would cancel
         return delta2 * (1 / 2 + rho / 6 + rho**2 / 12 + rho**3 / 10)
@@ -146,12 +155,46 @@ def _largest_row(objective: Objective) -> Array:
     return np.append(size, 1.0) if objective.fit_intercept else size
 
 
+def _parabolic(objective: Objective) -> bool:
+    """Whether the penalties beside L1 and L2, if there are any, are w'Pw/2."""
+    return all(term.quadratic for term in objective.extra)
+
+
 def _rank(objective: Objective) -> int:
-    """Rank of the second moments of the rows of (x, 1), or -1 where it is not known."""
+    """Rank of the second moments of the rows of (x, 1), or -1 where it is not known.
+
+    With a penalty beside L1 and L2, of their sum with its Hessian, both in units of their size: the
+    directions in which neither the data nor the penalty varies are those that are left.
+    """
     if not objective.summary.gram:
         return -1
-    values = np.linalg.eigvalsh(objective.null.scaled_moments()[0])
+    moments = objective.null.scaled_moments()[0]
+    if objective.extra:
+        n = len(moments)
+        bend = objective.penalty_hessian(np.zeros(objective.dataset.n_features))[:n, :n]
+        moments = _in_own_units(moments) + _in_own_units(bend)
+    values = np.linalg.eigvalsh(moments)
     return int((values > null_threshold(values)).sum()) + objective.fit_intercept
+
+
+def _in_own_units(matrix: Array) -> Array:
+    size = float(np.max(np.abs(matrix), initial=0.0))
+    return matrix / size if size > 0 else matrix
+
+
+def _unpenalised_directions(objective: Objective) -> Array:
+    """An orthonormal basis (p, k) of the directions that a quadratic penalty does not see."""
+    if objective.unpenalised:
+        return np.eye(objective.p)
+    # on raw weights: the units of theta would blur what the penalty sees
+    active, n = objective.coordinates.active, len(objective.coordinates.active)
+    bend = objective.penalty.hessian(np.zeros(objective.dataset.n_features))[np.ix_(active, active)]
+    values, vectors = np.linalg.eigh(bend)
+    unseen = vectors[:, values <= null_threshold(values)]
+    free = np.zeros((objective.p, unseen.shape[1] + objective.p - n))
+    free[:n, : unseen.shape[1]] = unseen / objective.coordinates.unit[:, None]
+    free[n:, unseen.shape[1] :] = 1.0
+    return np.linalg.qr(free)[0]
 
 
 def existence(objective: Objective, evaluation: Evaluation) -> Existence:
@@ -159,7 +202,8 @@ def existence(objective: Objective, evaluation: Evaluation) -> Existence:
 
     Attained: the bound above holds. Separated: a direction along which no row gets worse and some
     get better; near infinity the loss is flat along it, so it is sought among the directions of
-    least curvature, and checked on every row in one pass.
+    least curvature, and checked on every row in one pass. A penalty that does not see every
+    direction leaves those that it does not.
     """
     hessian = evaluation.hessian
     assert hessian is not None
@@ -169,10 +213,11 @@ def existence(objective: Objective, evaluation: Evaluation) -> Existence:
         objective.take_gram("does the optimum exist")
     if _self_concordant(objective, evaluation) is not None:
         return Existence.ATTAINED
-    _, vectors = np.linalg.eigh(hessian)  # by ascending curvature
+    free = _unpenalised_directions(objective)
+    vectors = free @ np.linalg.eigh(free.T @ hessian @ free)[1]  # by ascending curvature
     rank = _rank(objective)
     flat = objective.p - rank if rank >= 0 else 0  # directions in which no row varies at all
-    directions = np.column_stack([vectors[:, flat : flat + 3], evaluation.theta])
+    directions = np.column_stack([vectors[:, flat : flat + 3], free @ (free.T @ evaluation.theta)])
     both = np.hstack([directions, -directions])
     margins = objective.margins(both, "does a direction separate")
     k = directions.shape[1]
