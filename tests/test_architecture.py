@@ -18,6 +18,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
     {"errors", "blas", "_version", "versions", "registry", "files", "noise"},
     {"losses", "penalties", "blocks", "report"},
+    {"own_checks"},
+    {"own"},
     {"aggregators"},
     {"datasets"},
     {"conventions", "scaling"},
@@ -28,7 +30,7 @@ LAYERS: list[set[str]] = [
     {"prediction", "checks", "output"},
     {"model"},
     {"posing"},
-    {"head_start"},
+    {"head_start", "gradient_check"},
     {"fitting"},
     {"comparison", "opening"},
     {"workflows"},

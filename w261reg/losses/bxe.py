@@ -21,6 +21,7 @@ class BinaryCrossEntropy(Loss):
     classification = True
     canonical = True
     may_separate = True
+    self_concordant = True
 
     def value(self, y: Array, z: Array) -> Array:
         return np.maximum(z, 0.0) - y[:, None] * z + np.log1p(np.exp(-np.abs(z)))
@@ -60,6 +61,3 @@ class BinaryCrossEntropy(Loss):
 
     def null_predictor(self, y_mean: float) -> float:
         return math.log(y_mean) - math.log1p(-y_mean)
-
-    def margin(self, y: Array, z: Array) -> Array:
-        return (2.0 * y[:, None] - 1.0) * z

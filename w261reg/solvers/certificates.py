@@ -52,7 +52,7 @@ def storage_bound(objective: Objective, evaluation: Evaluation) -> float | None:
     e = float(w @ rms)
     if objective.loss.quadratic:
         moved = math.sqrt(2 * max(evaluation.loss, 0.0)) * e + e**2 / 2
-    elif objective.loss.may_separate:
+    elif objective.loss.self_concordant:
         moved = e
     else:
         return None
@@ -74,7 +74,7 @@ def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
     F - F* <= sum_j [ v_j u_j + l1 |u_j| + l2 u_j^2/2 + ((|v_j| - l1)+)^2 / (2 l2) ].
     """
     l1, l2 = objective.strengths.l1, objective.strengths.l2
-    if not l2 > 0 or objective.extra:
+    if not l2 > 0 or objective.extra or objective.loss.numerical:
         return None
     active = objective.coordinates.active
     n = len(active)
@@ -110,7 +110,7 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
     *Self-concordant analysis for logistic regression*). R comes from the features' ranges. Under L1
     g is the shortest subgradient: the penalty lies above its tangents, so the proof still holds.
     """
-    if not objective.loss.may_separate or objective.extra:
+    if not objective.loss.self_concordant or objective.extra:
         return None
     if objective.p == 0:
         return 0.0  # nothing to choose
