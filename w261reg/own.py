@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from w261reg import losses, penalties
 from w261reg.errors import InputError
@@ -19,7 +19,6 @@ from w261reg.own_checks import check_own_loss, check_own_penalty
 from w261reg.penalties import Penalty
 from w261reg.registry import lookup
 
-T = TypeVar("T")
 _FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 # sha256 of the text that defines a term, by the term's name; and the modules that hold them
 _SOURCES: dict[str, str] = {}
@@ -50,7 +49,7 @@ def read_loss(name: str, sha256: str | None = None) -> Loss:
     """
     kind, text = _read("loss", name, sha256)
     if losses.OWN.get(name) is None or _SOURCES.get(name) != text:
-        losses.OWN[name] = _checked_loss(name, _of_kind("loss", name, kind, Loss))
+        losses.OWN[name] = _checked_loss(name, _of_kind("loss", name, kind))
         _SOURCES[name] = text
     return losses.OWN[name]
 
@@ -63,7 +62,7 @@ def read_penalty(name: str) -> type[Penalty]:
         raise InputError(f"penalty must be path/to/file.py:Name, not {name!r}")
     kind, text = _read("penalty", name, None)
     if penalties.OWN.get(name) is None or _SOURCES.get(name) != text:
-        penalties.OWN[name] = _checked_penalty(name, _of_kind("penalty", name, kind, Penalty))
+        penalties.OWN[name] = _checked_penalty(name, _of_kind("penalty", name, kind))
         _SOURCES[name] = text
     return penalties.OWN[name]
 
@@ -103,13 +102,13 @@ def name_loss(given: Any) -> Any:
     kind = given if isinstance(given, type) else type(given)
     if not issubclass(kind, Loss):
         raise InputError(
-            "loss must be a name, path/to/file.py:Name, or a class or object of "
-            f"w261reg.losses.Loss, not {given!r}"
+            "loss must be a name, path/to/file.py:Name, or a class or object of w261reg.Loss, "
+            f"not {given!r}"
         )
     if kind in LOSSES.values():
         return kind.name
     name, text = _named(kind, given)
-    _of_kind("loss", name, kind, Loss)
+    _of_kind("loss", name, kind)
     loss = given if isinstance(given, Loss) else _made(name, kind)
     losses.OWN[name], _SOURCES[name] = _checked_loss(name, loss), text
     return name
@@ -121,11 +120,10 @@ def name_penalty(given: Any) -> Any:
         return given
     if not (isinstance(given, type) and issubclass(given, Penalty)):
         raise InputError(
-            "penalty must be path/to/file.py:Name or a subclass of w261reg.penalties.Penalty, not "
-            f"{given!r}"
+            f"penalty must be path/to/file.py:Name or a subclass of w261reg.Penalty, not {given!r}"
         )
     name, text = _named(given, given)
-    _of_kind("penalty", name, given, Penalty)
+    _of_kind("penalty", name, given)
     penalties.OWN[name], _SOURCES[name] = _checked_penalty(name, given), text
     return name
 
@@ -240,11 +238,11 @@ def _named(kind: type, given: Any) -> tuple[str, str]:
 # --- both ---------------------------------------------------------------------------------------
 
 
-def _of_kind(what: str, name: str, kind: Any, base: type[T]) -> type[T]:
+def _of_kind(what: str, name: str, kind: Any) -> Any:
     """The class, if it is a whole one of this kind; with a name and title if it has none."""
-    home = f"w261reg.{'losses' if what == 'loss' else 'penalties'}.{base.__name__}"
+    base: type = Loss if what == "loss" else Penalty
     if not (isinstance(kind, type) and issubclass(kind, base) and kind is not base):
-        raise InputError(f"{what} {name}: it must be a subclass of {home}")
+        raise InputError(f"{what} {name}: it must be a subclass of w261reg.{base.__name__}")
     if missing := sorted(getattr(kind, "__abstractmethods__", ())):
         raise InputError(f"{what} {name}: {kind.__name__} does not define {', '.join(missing)}")
     for attribute in ("name", "title"):
