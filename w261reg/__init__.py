@@ -10,10 +10,21 @@ from w261reg._version import __version__
 from w261reg.errors import ComputeError, InputError
 
 if TYPE_CHECKING:
+    from w261reg.gradient_check import GradientCheck
+    from w261reg.losses import Loss
     from w261reg.model import Model, load
-    from w261reg.workflows import train
+    from w261reg.penalties import Penalty
+    from w261reg.workflows import check_gradient, train
 
-_HOME = {"train": "w261reg.workflows", "load": "w261reg.model", "Model": "w261reg.model"}
+_HOME = {
+    "train": "w261reg.workflows",
+    "check_gradient": "w261reg.workflows",
+    "GradientCheck": "w261reg.gradient_check",
+    "load": "w261reg.model",
+    "Model": "w261reg.model",
+    "Loss": "w261reg.losses",
+    "Penalty": "w261reg.penalties",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -25,4 +36,15 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'w261reg' has no attribute {name!r}")
 
 
-__all__ = ["ComputeError", "InputError", "Model", "__version__", "load", "train"]
+__all__ = [
+    "ComputeError",
+    "GradientCheck",
+    "InputError",
+    "Loss",
+    "Model",
+    "Penalty",
+    "__version__",
+    "check_gradient",
+    "load",
+    "train",
+]

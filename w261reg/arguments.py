@@ -21,7 +21,13 @@ EPILOG = """exit codes:
 """
 EPILOG_OTHERS = """exit codes: 0 done, 1 a failure of w261reg or of Spark, 2 bad input or usage
 """
+EPILOG_CHECK = """exit codes:
+  0  gradient and Hessian agree with the differences
+  1  they do not, or a failure of w261reg or of Spark
+  2  bad input or usage
+"""
 MASTER = "Spark's master; default: spark-submit's, else local[*,4]"
+ANEW = "the model's own loss, where its file has moved or changed since the training"
 TABLE = "Parquet file or folder, CSV with header, or LIBSVM"
 
 
@@ -56,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("data", metavar="DATA", help=TABLE)
     predict.add_argument("--out", required=True, metavar="PATH", help="a .csv or .parquet file")
     predict.add_argument("--overwrite", action="store_true", help="replace PATH if it exists")
+    predict.add_argument("--loss", metavar="FILE.py:NAME", help=ANEW)
     predict.add_argument("--master", metavar="URL", help=MASTER)
 
     evaluate = _command(
@@ -65,7 +72,17 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("data", metavar="DATA", help=TABLE)
     evaluate.add_argument("--label", required=True, metavar="COL", help="label column")
     evaluate.add_argument("--weight", metavar="COL", help="column of row weights")
+    evaluate.add_argument("--loss", metavar="FILE.py:NAME", help=ANEW)
     evaluate.add_argument("--master", metavar="URL", help=MASTER)
+
+    about = "compare gradient and Hessian of a problem with differences of its values"
+    check = _command(commands, "check-gradient", about, EPILOG_CHECK)
+    _add_data(check)
+    _add_problem(check.add_argument_group("problem"))
+    about = "check at this model's coefficients; default: at a random point"
+    _option(check, "--at", about, metavar="MODEL")
+    _option(check, "--seed", "of the random point; default 0", type=_integer, metavar="N")
+    _option(check, "--master", MASTER, metavar="URL")
 
     about = "measure engines on the same problems; goes on with an earlier run in DIR"
     _add_benchmark(_command(commands, "benchmark", about, EPILOG_OTHERS))
@@ -88,6 +105,13 @@ def _option(group: Any, flag: str, about: str, **options: Any) -> None:
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
+    _add_data(command)
+    _add_problem(command.add_argument_group("problem"))
+    _add_solver(command.add_argument_group("solver"))
+    _add_run(command.add_argument_group("run"))
+
+
+def _add_data(command: argparse.ArgumentParser) -> None:
     data = command.add_argument_group("data")
     _option(data, "data", TABLE, nargs="?", metavar="DATA")
     _option(data, "--label", "column to predict", metavar="COL")
@@ -95,14 +119,12 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     _option(data, "--positive", about, metavar="VALUE")
     _option(data, "--features", "feature columns; default: all others", metavar="C1,C2,...")
     _option(data, "--weight", "column of row weights >= 0", metavar="COL")
-    _add_problem(command.add_argument_group("problem"))
-    _add_solver(command.add_argument_group("solver"))
-    _add_run(command.add_argument_group("run"))
 
 
 def _add_problem(group: Any) -> None:
     about = "; ".join(f"{name}: {loss.title}" for name, loss in sorted(LOSSES.items()))
-    _option(group, "--loss", about, metavar="|".join(sorted(LOSSES)))
+    about += "; or a loss of your own: the class NAME in a Python file (see README)"
+    _option(group, "--loss", about, metavar="|".join([*sorted(LOSSES), "FILE.py:NAME"]))
     about = "strength of the penalty, in the convention's terms; default 0"
     _option(group, "--reg-param", about, type=_number, metavar="R")
     about = "mix of the penalty: 0 is L2 (default), 1 is L1"
@@ -114,6 +136,9 @@ def _add_problem(group: Any) -> None:
             flag = "--" + order.replace("_", "-")
             about = PENALTIES[name].order_help
             _option(group, flag, about, dest=order, metavar="F1,F2,...")
+    about = "a penalty of your own, beside the others: the class NAME in a Python file"
+    _option(group, "--penalty", about, metavar="FILE.py:NAME")
+    _option(group, "--penalty-param", "its strength", type=_number, metavar="G")
     about = "fit no intercept; it is never penalised"
     _option(group, "--no-intercept", about, dest="fit_intercept", action="store_false")
     about = "; ".join(f"{name}: {convention.about}" for name, convention in CONVENTIONS.items())

@@ -43,6 +43,7 @@ def check_summary(summary: Summary, columns: Columns, loss: Loss) -> list[Any] |
     if summary.rows == 0:
         raise InputError(f"weight column {columns.weight!r} is 0 in every row")
     if not loss.classification:
+        _check_range(summary, columns, loss)
         return None
     labels = list(summary.census.labels)
     shown = ", ".join(_plain(value) for value in labels[:6]) + (", ..." if len(labels) > 6 else "")
@@ -65,6 +66,17 @@ def check_summary(summary: Summary, columns: Columns, loss: Loss) -> list[Any] |
         raise InputError(f"positive must be a value of {where} ({shown}), not {columns.positive!r}")
     (negative,) = [value for value in labels if value != wanted]
     return [_integral(negative), _integral(wanted)]
+
+
+def _check_range(summary: Summary, columns: Columns, loss: Loss) -> None:
+    """Raise InputError where a label is not in the loss's range."""
+    low, high = loss.label_range
+    least, most = float(summary.low[-1]), float(summary.high[-1])
+    if least < low or most > high:
+        raise InputError(
+            f"label column {columns.label!r} has values from {least:g} to {most:g}; loss "
+            f"{loss.name} needs labels from {low:g} to {high:g}"
+        )
 
 
 def _integral(value: Any) -> Any:

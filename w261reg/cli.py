@@ -70,10 +70,21 @@ def _compare(arguments: dict[str, Any]) -> int:
     return _code(model, own["strict"])
 
 
+def _check_gradient(arguments: dict[str, Any]) -> int:
+    from w261reg.workflows import check_gradient
+
+    for name in ("data", "label"):
+        if not arguments.get(name):
+            raise InputError(f"{name} is required: {'a path' if name == 'data' else 'a column'}")
+    check = check_gradient(arguments.pop("data"), **arguments)
+    print(check)
+    return OK if check.ok else FAILED
+
+
 def _predict(arguments: dict[str, Any]) -> int:
     from w261reg.workflows import predict_to
 
-    model = load(arguments["model"])
+    model = load(arguments["model"], arguments["loss"])
     rows = predict_to(
         model, arguments["data"], arguments["out"], arguments["overwrite"], arguments["master"]
     )
@@ -84,7 +95,7 @@ def _predict(arguments: dict[str, Any]) -> int:
 def _evaluate(arguments: dict[str, Any]) -> int:
     from w261reg.workflows import evaluate
 
-    model = load(arguments["model"])
+    model = load(arguments["model"], arguments["loss"])
     metrics = evaluate(
         model, arguments["data"], arguments["label"], arguments["weight"], arguments["master"]
     )
@@ -112,6 +123,7 @@ _COMMANDS = {
     "compare": _compare,
     "predict": _predict,
     "evaluate": _evaluate,
+    "check-gradient": _check_gradient,
     "benchmark": _benchmark,
 }
 

@@ -181,8 +181,10 @@ def _quoted(name: str) -> str:
 
 def check_comparable(settings: Settings, standard_scaler: bool) -> None:
     """Raise InputError where pyspark.ml, or StandardScaler, would not solve the same problem."""
-    if settings.penalties:
-        names = ", ".join(settings.penalties)
+    if ".py:" in settings.loss:
+        raise InputError(f"compare needs a loss that pyspark.ml has, not {settings.loss}")
+    if settings.penalties or settings.penalty:
+        names = ", ".join([*settings.penalties, *filter(None, [settings.penalty])])
         raise InputError(f"compare needs L1 and L2 only: pyspark.ml has no {names}")
     if not standard_scaler:
         return

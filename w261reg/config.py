@@ -11,6 +11,7 @@ from typing import Any, Self
 from w261reg.conventions import CONVENTIONS, check_terms
 from w261reg.errors import InputError
 from w261reg.losses import LOSSES, get_loss
+from w261reg.own import check_loss_name, read_penalty
 from w261reg.penalties import PENALTIES
 from w261reg.registry import lookup
 from w261reg.solvers import SOLVERS
@@ -31,7 +32,7 @@ class Settings:
         positive: the label value that counts as 1.
         features: feature columns; None is all others.
         weight: column of row weights >= 0; None is 1 each.
-        loss: a name in LOSSES.
+        loss: a name in LOSSES, or path.py:Name.
         reg_param: strength of the penalty, >= 0, in the convention's terms.
         elastic_net_param: 0 is L2, 1 is L1.
         fit_intercept: whether there is an intercept; it is never penalised.
@@ -47,6 +48,8 @@ class Settings:
             what is computed is float64.
         collect_bytes: packed size up to which a table is collected, and solved on the driver.
         master: Spark's master; None is spark-submit's, or local[*,4].
+        penalty: path.py:Name of a penalty of the user's own, or None.
+        penalty_param: its strength.
         penalties: strengths of further penalties, by their option's name.
         orders: the features that such a penalty goes by, in order, by its second option's name.
     """
@@ -71,6 +74,8 @@ class Settings:
     storage: str = "float64"
     collect_bytes: int = COLLECT_BYTES
     master: str | None = None
+    penalty: str | None = None
+    penalty_param: float | None = None
     penalties: Mapping[str, float] = field(default_factory=dict)
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -82,7 +87,7 @@ class Settings:
         """
         if not self.loss:
             raise InputError(f"loss is required: one of {', '.join(sorted(LOSSES))}")
-        lookup("loss", self.loss, LOSSES)
+        check_loss_name(self.loss)
         convention = lookup("convention", self.convention, CONVENTIONS)
         lookup("storage", self.storage, dict.fromkeys(STORAGES))
         if self.solver != "auto":
@@ -111,6 +116,15 @@ class Settings:
         if self.step_size is not None:
             step = _number("step_size", self.step_size, 0.0, above=True)
             checked = replace(checked, step_size=step)
+        if (self.penalty is None) != (self.penalty_param is None):
+            raise InputError(
+                "penalty and penalty_param go together: the file and the strength >= 0, not "
+                f"{self.penalty!r} and {self.penalty_param!r}"
+            )
+        if self.penalty is not None:
+            strength = _number("penalty_param", self.penalty_param, 0.0)
+            checked = replace(checked, penalty_param=strength)
+            read_penalty(self.penalty)
         if self.aggregation_depth is not None:
             depth = _integer("aggregation_depth", self.aggregation_depth, 1)
             checked = replace(checked, aggregation_depth=depth)
@@ -143,7 +157,8 @@ class Settings:
             if key not in every:
                 raise InputError(f"{key!r} is not a setting; there are {', '.join(sorted(every))}")
         chosen = {key: value for key, value in values.items() if key in known}
-        for key in ("data", "label", "weight", "loss", "convention", "solver", "storage", "master"):
+        texts = ("data", "label", "weight", "loss", "convention", "solver", "storage", "master")
+        for key in (*texts, "penalty"):
             if key in chosen and chosen[key] is not None and not isinstance(chosen[key], str):
                 raise InputError(f"{key} must be text, not {chosen[key]!r}")
         for key in ("fit_intercept", "standardization"):

@@ -29,6 +29,7 @@ from w261reg.likelihood import Moments, likelihood
 from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
 from w261reg.objective import Objective
+from w261reg.own import sources
 from w261reg.posing import feature_orders, kinked, pose
 from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Solver, minimise
 from w261reg.solvers.certificates import storage_bound
@@ -69,7 +70,7 @@ def fit(
     n = dataset.n_features
     kinky = kinked(settings)
     orders = feature_orders(settings, columns.names)
-    warm = _warm_start(settings.warm_start, columns)
+    warm = warm_start(settings.warm_start, columns)
     few = dataset.preview if warm is None and not loss.quadratic else None
     size = _size(dataset, few is not None)
     if settings.solver == "auto":
@@ -153,18 +154,26 @@ def _first_pass(
     return _First(*dataset.aggregate(both))
 
 
-def _warm_start(path: str | None, columns: Columns) -> tuple[Array, float] | None:
-    """Weights in the columns' order and intercept of the model to start from."""
+def warm_start(
+    path: str | None, columns: Columns, argument: str = "warm_start"
+) -> tuple[Array, float] | None:
+    """Weights in the columns' order and intercept of the model to start from.
+
+    Args:
+        path: of the model; None is none.
+        columns: of the data.
+        argument: that gave the path.
+    """
     if path is None:
         return None
     model = load(path)
     if set(model.feature_names) != set(columns.names):
         different = sorted(set(model.feature_names) ^ set(columns.names))
         raise InputError(
-            f"warm_start {path} has other features than the data: {different[0]!r} is not in both"
+            f"{argument} {path} has other features than the data: {different[0]!r} is not in both"
         )
     if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept)):
-        raise InputError(f"warm_start {path} has coefficients that are not finite")
+        raise InputError(f"{argument} {path} has coefficients that are not finite")
     position = {name: j for j, name in enumerate(model.feature_names)}
     return model.weights[[position[name] for name in columns.names]], model.intercept
 
@@ -202,10 +211,7 @@ def _model(
         convention=settings.convention,
         l1=objective.strengths.l1,
         l2=objective.strengths.l2,
-        penalty_params={
-            **settings.penalties,
-            **{key: list(v) for key, v in settings.orders.items()},
-        },
+        penalty_params=_penalty_params(settings),
         fit_intercept=settings.fit_intercept,
         standardization=bool(settings.standardization),
         objective=result.evaluation.objective,
@@ -227,10 +233,17 @@ def _model(
         constant_features=tuple(names[j] for j in constant),
         library_versions=library_versions(spark),
         storage=settings.storage,
+        own_sources=sources(settings.loss, settings.penalty),
         storage_bound=storage_bound(objective, result.evaluation),
         history=result.history,
         config=settings.to_dict(),
     )
+
+
+def _penalty_params(settings: Settings) -> dict[str, Any]:
+    own = {} if settings.penalty is None else {settings.penalty: settings.penalty_param or 0.0}
+    orders = {name: list(order) for name, order in settings.orders.items()}
+    return {**settings.penalties, **orders, **own}
 
 
 def _train_metrics(objective: Objective, result: FitResult, model: Model) -> dict[str, float]:
@@ -270,7 +283,7 @@ def scorer(loss: Loss, w: Array, b: float, rows: int = 0) -> Any:
 
 def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[str, float]:
     """Metrics of a model on rows it may never have seen: one pass, the checks in it."""
-    loss = get_loss(model.loss)
+    loss = model.loss_object
     scores = scorer(loss, model.weights, model.intercept, dataset.rows or 0)
     census, state = dataset.aggregate(Several(TakeCensus(), scores))
     check_census(census, columns)

@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from scipy import sparse
 
 from w261reg.errors import InputError
 from w261reg.files import local_copy, replace_folder
-from w261reg.losses import LOSSES
+from w261reg.losses import LOSSES, OWN, Loss, get_loss
+from w261reg.own import loss_of, name_loss, read_loss, ship_by_value, sources
 from w261reg.prediction import Predictor, check_free, feature_columns
 from w261reg.solvers import Iteration, Status
 from w261reg.sources import source_of
@@ -38,7 +39,7 @@ class Model:
     """A linear model and the account of its fit; the fields are those of model.json.
 
     Attributes:
-        loss: name of the loss.
+        loss: name of the loss, path.py:Name for a user's own.
         feature_names: (n,).
         weights: coefficients on the raw scale, (n,) in the features' order.
         intercept: b, 0 without one.
@@ -64,6 +65,7 @@ class Model:
         storage: type of the packed features, float64 or float32.
         storage_bound: rounding to float32 moved the objective at these coefficients by at most so
             much; None where nothing was rounded.
+        own_sources: sha256 of the text of each term of the user's own, by its path.py:Name.
         seconds: wall time of the fit, with reading and, where it was started, Spark.
         history: one entry an iteration.
         metrics: how well it predicts, by data set: {"train": {...}}.
@@ -105,6 +107,7 @@ class Model:
     solver_estimates: dict[str, dict[str, float]] = field(default_factory=dict)
     storage: str = "float64"
     storage_bound: float | None = None
+    own_sources: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     history: tuple[Iteration, ...] = ()
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -156,7 +159,26 @@ class Model:
     def predictor(self) -> Predictor:
         """The part that tasks need."""
         self.check_finite()
-        return Predictor(self.weights, self.intercept, self.loss, self.classes)
+        return Predictor(self.weights, self.intercept, self.loss_object, self.classes)
+
+    @property
+    def loss_object(self) -> Loss:
+        """The loss; a user's own is read from its file, whose text must be that of the training.
+
+        Raises:
+            InputError: the file is not there, or has changed.
+        """
+        return loss_of(self.loss, self.own_sources.get(self.loss))
+
+    def with_loss(self, loss: Any) -> "Model":
+        """The model with its loss given anew: path.py:Name, a class or an object of Loss."""
+        name = name_loss(loss)
+        if name not in LOSSES and name not in OWN:
+            read_loss(name)
+        if get_loss(name).classification != (self.classes is not None):
+            raise InputError(f"loss {name} does not go with the classes of the model")
+        own = {k: v for k, v in self.own_sources.items() if k != self.loss}
+        return replace(self, loss=name, own_sources={**own, **sources(name)})
 
     def check_finite(self) -> None:
         """Raise InputError where the coefficients are no numbers: a diverged model's may not be."""
@@ -219,6 +241,7 @@ class Model:
         schema = frame_schema(frame)
         check_free(schema)
         columns, predictor = self.columns_in(schema), self.predictor
+        ship_by_value()
         kinds = {"string": StringType(), "int64": LongType(), "double": DoubleType()}
         out = StructType(list(frame.schema.fields))
         for name, kind in predictor.types().items():
@@ -293,8 +316,14 @@ def plain(value: Any) -> Any:
     return value
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], loss: Any = None) -> Model:
     """The model in a result folder or a model.json; nothing in it is ever executed.
+
+    Args:
+        path: of the folder or the file.
+        loss: given anew, where a user's own is no longer at its path: path.py:Name, a class or an
+            object. Without it, predicting executes the file that the model names, if its text is
+            that of the training.
 
     Raises:
         InputError: it is missing, truncated, of a newer format, or not a model.
@@ -309,7 +338,8 @@ def load(path: str | os.PathLike[str]) -> Model:
             raise InputError(f"model {path} cannot be read: {error.strerror}") from None
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise InputError(f"model {path} is not a whole model.json: {error}") from None
-        return _from_document(document, file, str(path))
+        model = _from_document(document, file, str(path))
+        return model if loss is None else model.with_loss(loss)
 
 
 def _from_document(document: Any, file: Path, given: str) -> Model:
@@ -326,8 +356,9 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     values = dict(document)
     values["weights"] = values.pop("coefficients", None)
     wanted = [entry.name for entry in fields(Model) if entry.name not in _BESIDE]
-    for added in ("solver_estimates", "storage", "storage_bound"):  # after the first release
-        values.setdefault(added, {} if added == "solver_estimates" else None)
+    # after the first release
+    for added in ("solver_estimates", "storage", "storage_bound", "own_sources"):
+        values.setdefault(added, {} if added in ("solver_estimates", "own_sources") else None)
     values["storage"] = values["storage"] or "float64"
     missing = [name for name in wanted if name not in values]
     if missing or values["weights"] is None:
@@ -357,9 +388,13 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
             f"{weights.shape}"
         )
     loss = LOSSES.get(str(values["loss"]))
-    if loss is None:
+    if not isinstance(values["own_sources"], dict):
+        raise InputError(f"model {given} is not a model.json: it has values of wrong types")
+    if loss is None and values["loss"] not in values["own_sources"]:
         raise InputError(f"model {given} has a loss that is not known here: {values['loss']!r}")
-    if loss.classification != (values["classes"] is not None and len(values["classes"]) == 2):
+    if loss is not None and loss.classification != (
+        values["classes"] is not None and len(values["classes"]) == 2
+    ):
         raise InputError(f"model {given} has classes that do not go with loss {loss.name}")
     return Model(**{name: values[name] for name in wanted}, **_beside(file.parent))
 

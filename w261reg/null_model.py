@@ -42,11 +42,24 @@ class NullModel:
 
     def rms(self) -> float:
         """Root mean square of l', from moments."""
+        if not self.loss.canonical:
+            return self._other_rms()
         sd = float(self.summary.sd()[-1])
         rms = float(np.hypot(sd, self.mean() - self.summary.y_mean))
         if rms > 0:
             return rms
         return max(abs(self.summary.y_mean), 1.0)  # a constant label is fitted exactly: any unit
+
+    def _other_rms(self) -> float:
+        """That of two labels with the data's mean and deviation: for classes, of all there are."""
+        mean, sd = self.summary.y_mean, float(self.summary.sd()[-1])
+        y, share = np.array([mean - sd, mean + sd]), np.full(2, 0.5)
+        if self.loss.classification:
+            y, share = np.array([0.0, 1.0]), np.array([1 - mean, mean])
+        with np.errstate(all="ignore"):
+            slope = self.loss.derivative(y, np.full((2, 1), self._z))[:, 0]
+            rms = float(np.sqrt(share @ slope**2))
+        return rms if 0 < rms < np.inf else 1.0
 
     def value(self) -> float:
         """Mean loss; a canonical l is -y z + a function of z or y."""

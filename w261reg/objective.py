@@ -277,6 +277,18 @@ class Objective:
         """F at each column of thetas (p, k): (k,), one pass."""
         return self._values(self._pass(thetas, 0, label), thetas)
 
+    def slopes(self, thetas: Array, label: str = "") -> tuple[Array, Array]:
+        """F (k,) and its gradient (p, k) at each column of thetas (p, k): one pass."""
+        sums = self._pass(thetas, 1, label)
+        active, n, weight = self.coordinates.active, len(self.coordinates.active), sums.weight
+        gradient = np.empty(thetas.shape)
+        gradient[:n] = self.coordinates.unit[:, None] * (sums.gradient[active] / weight)
+        if self.fit_intercept:
+            gradient[n] = sums.intercept / weight
+        for column, w in zip(gradient.T, self.coordinates.weights(thetas).T, strict=True):
+            column += self._to_theta(self.penalty.gradient(w))
+        return self._values(sums, thetas), gradient
+
     def _values(self, sums: Sums, thetas: Array) -> Array:
         w = self.coordinates.weights(thetas)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -12,6 +12,7 @@ from w261reg.datasets import Dataset
 from w261reg.errors import InputError
 from w261reg.losses import Loss
 from w261reg.objective import Objective
+from w261reg.own import read_penalty
 from w261reg.penalties import PENALTIES, Penalty
 
 # positions of features in the order that a penalty goes by, by its option's name
@@ -88,7 +89,10 @@ def extra_penalties(settings: Settings) -> list[tuple[type[Penalty], float]]:
     """The penalties beside L1 and L2, with their strengths > 0."""
     options = penalty_options()
     chosen = settings.penalties.items()
-    return [(PENALTIES[options[name]], strength) for name, strength in chosen if strength > 0]
+    terms = [(PENALTIES[options[name]], strength) for name, strength in chosen if strength > 0]
+    if settings.penalty is not None and settings.penalty_param:
+        terms.append((read_penalty(settings.penalty), settings.penalty_param))
+    return terms
 
 
 def kinked(settings: Settings) -> bool:

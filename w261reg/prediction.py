@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from w261reg.blocks import Block
 from w261reg.errors import InputError
-from w261reg.losses import get_loss
+from w261reg.losses import Loss
 from w261reg.sources.columns import Columns, is_numeric, is_vector, to_block
 
 Array = NDArray[np.float64]
@@ -23,13 +23,13 @@ class Predictor:
 
     Attributes:
         w, intercept: (n,) and b.
-        loss: name of the loss.
+        loss: whose mean is predicted.
         classes: [the value of 0, the value of 1], or None.
     """
 
     w: Array
     intercept: float
-    loss: str
+    loss: Loss
     classes: tuple[Any, ...] | None
 
     def linear(self, block: Block) -> Array:
@@ -39,7 +39,7 @@ class Predictor:
     def outputs(self, block: Block) -> dict[str, Array | list[Any]]:
         """The columns to append: prediction and, for classes, the probability of the second."""
         z = self.linear(block)
-        mean = get_loss(self.loss).mean(z)
+        mean = self.loss.mean(z)
         if self.classes is None:
             return {PREDICTION: mean}
         values = np.array(self.classes, dtype=object)[(z > 0).astype(int)]

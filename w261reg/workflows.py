@@ -14,11 +14,12 @@ from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError
 from w261reg.files import check_out, replace_file, replace_folder
-from w261reg.fitting import Fit, evaluate_dataset, fit
-from w261reg.losses import get_loss
+from w261reg.fitting import Fit, evaluate_dataset, fit, warm_start
+from w261reg.gradient_check import GradientCheck, check_dataset
 from w261reg.model import Model, dumps, load, plain
 from w261reg.opening import open_training, read_frame
 from w261reg.output import check_csv, from_bytes, table_writer, to_bytes
+from w261reg.own import name_loss, name_penalty, ship_by_value
 from w261reg.prediction import check_free
 from w261reg.session import session
 from w261reg.sources import Columns, open_path
@@ -40,7 +41,8 @@ def train(data: Any, label: Any = None, *, weight: Any = None, **settings: Any) 
             Spark (the running session, or one made for the call); the others in this process.
         label: name of the label column; for a matrix, the labels (m,).
         weight: name of the column of row weights; for a matrix, the weights (m,).
-        settings: those of the command line, by the same names: loss, reg_param,
+        settings: those of the command line, by the same names: loss (a name, path.py:Name, or a
+            class or object of w261reg.losses.Loss), penalty (also a class), reg_param,
             elastic_net_param, fit_intercept, convention, standardization, solver, step_size,
             max_iter, tol, positive, features, warm_start, master, aggregation_depth,
             smooth_param, smooth_order.
@@ -53,15 +55,57 @@ def train(data: Any, label: Any = None, *, weight: Any = None, **settings: Any) 
         ComputeError: Spark failed.
     """
     began = time.perf_counter()
+    chosen = _settings(data, label, weight, settings)
+    with open_training(data, label, weight, chosen) as opened:
+        return fit(chosen, opened.dataset, opened.columns, opened.spark, began).model
+
+
+def check_gradient(
+    data: Any,
+    label: Any = None,
+    *,
+    weight: Any = None,
+    at: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> GradientCheck:
+    """Compare a problem's gradient and Hessian with central differences.
+
+    Args:
+        data, label, weight, settings: as for `train`.
+        at: a model at whose coefficients to compare; None is a random point.
+        seed: of the random point, >= 0.
+
+    Returns:
+        How far both agree, and `ok`.
+
+    Raises:
+        InputError: the data or a setting cannot be used.
+        ComputeError: Spark failed.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed must be an integer >= 0, not {seed!r}")
+    chosen = _settings(data, label, weight, settings)
+    with open_training(data, label, weight, chosen) as opened:
+        path = None if at is None else os.fspath(at)
+        point = warm_start(path, opened.columns, "at")
+        return check_dataset(chosen, opened.dataset, opened.columns, point, seed)
+
+
+def _settings(data: Any, label: Any, weight: Any, settings: dict[str, Any]) -> Settings:
+    """Those of a call, checked."""
     path = os.fspath(data) if isinstance(data, str | os.PathLike) else ""
     names = {
         "data": path,
         "label": label if isinstance(label, str) else None,
         "weight": weight if isinstance(weight, str) else None,
     }
-    chosen = Settings.of({**names, **settings}).checked()
-    with open_training(data, label, weight, chosen) as opened:
-        return fit(chosen, opened.dataset, opened.columns, opened.spark, began).model
+    own = {
+        "loss": name_loss(settings.get("loss")),
+        "penalty": name_penalty(settings.get("penalty")),
+    }
+    given = {key: name for key, name in own.items() if name is not None}
+    return Settings.of({**names, **settings, **given}).checked()
 
 
 # --- the command line's -------------------------------------------------------------------------
@@ -130,7 +174,7 @@ def evaluate(
     """Metrics of a model on a table: one pass."""
     model.check_finite()
     source = open_path(data)
-    loss = get_loss(model.loss)
+    loss = model.loss_object
     where = model.columns_in(source.schema)
     positive = None
     if model.classes is not None and tuple(model.classes) != (0, 1):
@@ -179,6 +223,7 @@ def predict_to(
         check_csv(source.schema)
     columns = model.columns_in(source.schema)
     predictor = model.predictor
+    ship_by_value()
     handles = source.handles(len(columns.names))
     if not handles:
         raise InputError(f"{source.description} has no rows")
@@ -207,4 +252,4 @@ def predict_to(
     return writer.rows
 
 
-__all__ = ["compare_to", "evaluate", "load", "predict_to", "train", "train_to"]
+__all__ = ["check_gradient", "compare_to", "evaluate", "load", "predict_to", "train", "train_to"]

@@ -218,7 +218,7 @@ class RegressionScores(_Scores, Aggregator[RegressionSums]):
         if block.rows == 0:
             return state
         s, y = block.weight, block.y
-        error = self.predictor(block)[:, 0] - y
+        error = self.loss.mean(self.predictor(block))[:, 0] - y
         weight = float(s.sum())
         mean = float(s @ y) / weight
         own = RegressionSums(

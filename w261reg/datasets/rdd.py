@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from py4j.protocol import Py4JError
-from pyspark import RDD, SparkContext, StorageLevel
+from pyspark import RDD, SparkContext, StorageLevel, cloudpickle
 
 from w261reg.aggregators.base import Aggregator
 from w261reg.blocks.store import Lost, Packed, remove
@@ -21,6 +21,7 @@ from w261reg.datasets.local import LocalDataset
 from w261reg.datasets.recipe import Item, Reading, Recipe, settle
 from w261reg.datasets.tree import Node, count_nodes, finish, fold
 from w261reg.errors import ComputeError, InputError
+from w261reg.own import ship_by_value
 
 S = TypeVar("S")
 log = logging.getLogger("w261reg")
@@ -134,6 +135,7 @@ class RddDataset(Dataset):
         if self.collected is not None:
             return self.collected.aggregate(aggregator)
         depth = self._depth(aggregator)
+        ship_by_value()
         with (
             described(self.context, aggregator.name),
             spark_failures(f"the pass for {aggregator.name}"),
@@ -303,11 +305,12 @@ class RddDataset(Dataset):
     @contextmanager
     def _shipped(self, aggregator: Aggregator[Any]) -> Iterator[Any]:
         """The aggregator as it travels: by closure, or by broadcast if it is large."""
-        pickled = pickle.dumps(aggregator, pickle.HIGHEST_PROTOCOL)
+        pickled: bytes = cloudpickle.dumps(aggregator)
         if len(pickled) <= CLOSURE_BYTES:
             yield aggregator
             return
-        broadcast = self.context.broadcast(aggregator)
+        # by pickle alone a broadcast would name the class of a user's own loss, not hold it
+        broadcast = self.context.broadcast(pickled)
         try:
             yield broadcast
         finally:
@@ -365,7 +368,7 @@ def _sorted(items: list[Any]) -> tuple[list[Node[Any]], list[Packed]]:
 
 
 def _unship(shipped: Any) -> Any:
-    return shipped if isinstance(shipped, Aggregator) else shipped.value
+    return shipped if isinstance(shipped, Aggregator) else pickle.loads(shipped.value)
 
 
 def _bytes(size: str) -> int:

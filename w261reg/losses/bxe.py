@@ -22,6 +22,7 @@ class BinaryCrossEntropy(Loss):
     canonical = True
     family = "bernoulli"
     may_separate = True
+    self_concordant = True
 
     def value(self, y: Array, z: Array) -> Array:
         return np.maximum(z, 0.0) - y[:, None] * z + np.log1p(np.exp(-np.abs(z)))
@@ -61,6 +62,3 @@ class BinaryCrossEntropy(Loss):
 
     def null_predictor(self, y_mean: float) -> float:
         return math.log(y_mean) - math.log1p(-y_mean)
-
-    def margin(self, y: Array, z: Array) -> Array:
-        return (2.0 * y[:, None] - 1.0) * z

@@ -59,13 +59,13 @@ class Penalty(ABC):
         hessian = self.hessian(w)
         return hessian if hessian.ndim == 1 else np.diagonal(hessian).copy()
 
-    @abstractmethod
     def kink(self, w: Array) -> Array:
         """Half the jump of dR/dw_j at w_j = 0 (n,): l1 d_j where there is an L1 part, else 0."""
+        return np.zeros_like(w)
 
-    @abstractmethod
     def prox(self, v: Array, step: float) -> Array:
-        """argmin_w |w - v|^2 / (2 step) + R(w), shape (n,)."""
+        """argmin_w |w - v|^2 / (2 step) + R(w), shape (n,); no solver here needs it."""
+        raise TypeError(f"the penalty {self.name} has no prox")
 
     def residual(self, w: Array, g: Array) -> Array:
         """Distance of -g from the subdifferential of R at w, one a feature (n,).

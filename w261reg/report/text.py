@@ -101,19 +101,24 @@ def work(model: dict[str, Any]) -> str:
 def loss_name(model: dict[str, Any]) -> str:
     """The loss in words; a loss this report does not know keeps its own name."""
     loss = str(model.get("loss"))
-    return LOSSES[loss][1] if loss in LOSSES else loss
+    return LOSSES[loss][1] if loss in LOSSES else _own(loss)
 
 
 def loss_term(model: dict[str, Any]) -> str:
     """The loss as it stands in the objective, e.g. "½ mean squared error"."""
     loss = str(model.get("loss"))
-    return LOSSES[loss][2] if loss in LOSSES else f"mean {loss}"
+    return LOSSES[loss][2] if loss in LOSSES else f"mean {_own(loss)}"
+
+
+def _own(name: str) -> str:
+    """The class's name of a term of the user's own, path.py:Name."""
+    return name.rpartition(":")[2]
 
 
 def penalty_name(model: dict[str, Any]) -> str:
     """The penalty in words."""
     l1, l2 = number(model.get("l1")) or 0.0, number(model.get("l2")) or 0.0
-    names = [PENALTIES.get(setting, setting) for setting in further_penalties(model)]
+    names = [PENALTIES.get(setting, _own(setting)) for setting in further_penalties(model)]
     if l1 or l2:
         names.insert(0, "elastic net" if l1 and l2 else "L1 (lasso)" if l1 else "L2 (ridge)")
     return " and ".join(names) or "none"
@@ -129,7 +134,7 @@ def further_penalties(model: dict[str, Any]) -> dict[str, float]:
 def problem_name(model: dict[str, Any]) -> str:
     """The problem in one line, e.g. "Linear regression of y on 3 features, L1 (lasso) penalty"."""
     loss = str(model.get("loss"))
-    kind = LOSSES[loss][0] if loss in LOSSES else f"{loss} model"
+    kind = LOSSES[loss][0] if loss in LOSSES else f"{_own(loss)} model"
     penalty = penalty_name(model)
     features = counted(len(model.get("feature_names") or []), "feature")
     label = f" of {model['label']}" if model.get("label") else ""

@@ -17,6 +17,11 @@ from w261reg.solvers.certificates import Existence, existence, suboptimality_bou
 from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
 
 Array = NDArray[np.float64]
+# what is known of an answer whose loss gives no derivative
+NUMERICAL = (
+    "the loss gives no derivative: differences of its values are right to about 1e-10 of them, and "
+    "the residual is no better known"
+)
 
 
 class Status(enum.StrEnum):
@@ -306,7 +311,8 @@ def _certify(
             "a direction separates some rows without an error (quasi-separation), so larger "
             f"weights always fit better and there is no optimum; {_remedy(objective)}",
         ), state
-    return None, state
+    # other losses have no proof: that no flat direction separates is all that can be said
+    return (None if objective.loss.self_concordant else converged), state
 
 
 def _remedy(objective: Objective) -> str:
@@ -339,11 +345,12 @@ def _result(
     # a proof that an optimum exists, or a step that was not taken, may have cost passes since
     history[-1] = replace(history[-1], passes=objective.dataset.passes)
     solved = status in (Status.CONVERGED, Status.MAX_ITER)
+    notes = [state.note, NUMERICAL if objective.loss.numerical else ""]
     return FitResult(
         w=objective.coordinates.weights(evaluation.theta),
         intercept=objective.coordinates.intercept(evaluation.theta),
         status=status,
-        message="; ".join(filter(None, [message, state.note if solved else ""])),
+        message="; ".join(filter(None, [message, *(notes if solved else [])])),
         evaluation=evaluation,
         suboptimality_bound=suboptimality_bound(objective, evaluation) if solved else None,
         condition_number=state.condition if np.isfinite(state.condition) else None,

@@ -52,7 +52,7 @@ def storage_bound(objective: Objective, evaluation: Evaluation) -> float | None:
     e = float(w @ rms)
     if objective.loss.quadratic:
         moved = math.sqrt(2 * max(evaluation.loss, 0.0)) * e + e**2 / 2
-    elif objective.loss.may_separate:
+    elif objective.loss.self_concordant:
         moved = e
     else:
         return None
@@ -76,7 +76,8 @@ def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
     """
     l1, l2 = objective.strengths.l1, objective.strengths.l2
     w = objective.coordinates.weights(evaluation.theta)
-    if not l2 > 0 or any(term.kink(w).any() for term in objective.extra):
+    kinked = any(term.kink(w).any() for term in objective.extra)
+    if not l2 > 0 or kinked or objective.loss.numerical:
         return None
     active = objective.coordinates.active
     n = len(active)
@@ -119,7 +120,7 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
     g is the shortest subgradient: the penalty lies above its tangents, so the proof still holds.
     A quadratic penalty adds to H and nothing to the third derivative.
     """
-    if not objective.loss.may_separate or not _parabolic(objective):
+    if not objective.loss.self_concordant or not _parabolic(objective):
         return None
     if objective.p == 0:
         return 0.0  # nothing to choose

@@ -105,7 +105,10 @@ class Lbfgs(Solver):
 
 def _positive(diagonal: Array) -> Array:
     """Bounded below: rows that are fitted well have no curvature left."""
-    return np.maximum(diagonal, 1e-8 * float(np.max(diagonal, initial=1e-300)))
+    largest = float(np.max(diagonal, initial=0.0))
+    if largest == 0:  # no curvature at all, as of a loss that is flat around the null model
+        return np.ones_like(diagonal)
+    return np.maximum(diagonal, 1e-8 * largest)
 
 
 def _smooth(at: Evaluation, kink: Array) -> Array:
