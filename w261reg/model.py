@@ -63,6 +63,8 @@ class Model:
         storage: type of the packed features, float64 or float32.
         storage_bound: rounding to float32 moved the objective at these coefficients by at most so
             much; None where nothing was rounded.
+        lambda_max: largest curvature of the objective (for bxe a bound of it) in the coordinates of
+            gradient steps; longer fixed steps than 2/lambda_max oscillate. None where unknown.
         seconds: wall time of the fit, with reading and, where it was started, Spark.
         history: one entry an iteration.
         metrics: how well it predicts, by data set: {"train": {...}}.
@@ -104,6 +106,7 @@ class Model:
     solver_estimates: dict[str, dict[str, float]] = field(default_factory=dict)
     storage: str = "float64"
     storage_bound: float | None = None
+    lambda_max: float | None = None
     seconds: float = 0.0
     history: tuple[Iteration, ...] = ()
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -325,7 +328,12 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     values = dict(document)
     values["weights"] = values.pop("coefficients", None)
     wanted = [entry.name for entry in fields(Model) if entry.name not in _BESIDE]
-    for added in ("solver_estimates", "storage", "storage_bound"):  # after the first release
+    for added in (
+        "solver_estimates",
+        "storage",
+        "storage_bound",
+        "lambda_max",
+    ):  # after the first release
         values.setdefault(added, {} if added == "solver_estimates" else None)
     values["storage"] = values["storage"] or "float64"
     missing = [name for name in wanted if name not in values]

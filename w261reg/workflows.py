@@ -42,7 +42,8 @@ def train(data: Any, label: Any = None, *, weight: Any = None, **settings: Any) 
         weight: name of the column of row weights; for a matrix, the weights (m,).
         settings: those of the command line, by the same names: loss, reg_param,
             elastic_net_param, fit_intercept, convention, standardization, solver, step_size,
-            max_iter, tol, positive, features, warm_start, master, aggregation_depth.
+            step_rule, batch_rows, seed, max_iter, tol, positive, features, warm_start, master,
+            aggregation_depth.
 
     Returns:
         The model, whatever its status.

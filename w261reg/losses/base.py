@@ -1,5 +1,6 @@
 """What a loss is: a pointwise function of the label and the linear predictor."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -22,6 +23,7 @@ class Loss(ABC):
         classification: labels are 0 and 1, and `mean` is the probability of 1.
         quadratic: l'' is 1 everywhere, so that one pass (the Gram matrix) holds the whole problem.
         canonical: l' = mean(z) - y, so that moments of the data give the null model's derivatives.
+        most_curved: an upper bound of l''; infinite where there is none.
         may_separate: without a penalty the infimum may lie at infinity; `margin` says when.
     """
 
@@ -31,6 +33,7 @@ class Loss(ABC):
     quadratic: ClassVar[bool] = False
     canonical: ClassVar[bool] = False
     may_separate: ClassVar[bool] = False
+    most_curved: ClassVar[float] = math.inf
 
     @abstractmethod
     def value(self, y: Array, z: Array) -> Array:
