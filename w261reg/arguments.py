@@ -132,8 +132,8 @@ def _add_solver(group: Any) -> None:
 
 def _add_steps(group: Any) -> None:
     about = (
-        "step of gradient descent, in the convention's terms; default: gd by Armijo's rule, adagrad "
-        "0.1, adam 0.001, others 1 over the largest curvature or a bound of it"
+        "step of gradient descent, in the convention's terms; default: gd by Armijo's rule, "
+        "adagrad 0.1, adam 0.001, others 1 over the largest curvature or a bound of it"
     )
     _option(group, "--step-size", about, type=_number, metavar="S")
     rules = list(dict.fromkeys(rule for s in SOLVERS.values() for rule in s.step_rules))

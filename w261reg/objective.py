@@ -116,7 +116,7 @@ class Objective:
         self.ridden: tuple[Array, Any] | None = None
         self.head: Evaluation | None = None
         self.by_gram = False
-        self._lambda_max: dict[bool, float] = {}
+        self._lambda_max: dict[bool, float | None] = {}
         self.rho = self.null.rms()
         self.kink = self._to_theta(self.penalty.kink(np.zeros(dataset.n_features)))
 
@@ -188,22 +188,23 @@ class Objective:
         """The largest eigenvalue of F's Hessian away from kinks in `user`'s coordinates.
 
         Exact for squared error; else a bound for all points, from the loss's largest curvature.
-        None where that has no bound, or the first pass no Gram matrix.
+        None where that has no bound, or leaves the range of numbers, or the first pass had no Gram
+        matrix.
         """
-        if standardized not in self._lambda_max and self.summary.gram and self.p:
-            if np.isfinite(self.loss.most_curved):
-                self._lambda_max[standardized] = self._largest_curvature(standardized)
+        known = self.summary.gram and np.isfinite(self.loss.most_curved)
+        if standardized not in self._lambda_max and known:
+            self._lambda_max[standardized] = self._largest_curvature(standardized)
         return self._lambda_max.get(standardized)
 
-    def _largest_curvature(self, standardized: bool) -> float:
+    def _largest_curvature(self, standardized: bool) -> float | None:
         hessian = self.loss.most_curved * self.null.second_moments()
         hessian += self.penalty_hessian(np.zeros(self.dataset.n_features))
-        last = self.p - 1
+        with np.errstate(over="ignore", invalid="ignore"):
+            own, last = self.user(standardized).hessian(hessian), self.p - 1
+        if self.p == 0 or not np.isfinite(own).all():
+            return None
         with one_blas_thread():
-            found = linalg.eigvalsh(
-                self.user(standardized).hessian(hessian), subset_by_index=[last, last]
-            )
-        return float(found[0])
+            return float(linalg.eigvalsh(own, subset_by_index=[last, last])[0])
 
     def null_diagonal(self) -> Array:
         """The diagonal of F's Hessian at the null model (p,)."""

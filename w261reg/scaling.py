@@ -94,7 +94,7 @@ class Coordinates:
 
 @dataclass(frozen=True)
 class UserCoordinates:
-    """phi = (v, b'), in which gradient descent takes its steps: v of n features, then the intercept.
+    """phi = (v, b') of n features and the intercept, in which gradient descent takes its steps.
 
         w = per v,      z = (x - centre)'w + b'
 

@@ -137,7 +137,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     for option in (
         "--label", "--positive", "--features", "--weight", "--loss", "--reg-param",
         "--elastic-net-param", "--no-intercept", "--convention", "--standardization",
-        "--no-standardization", "--solver", "--step-size", "--max-iter", "--tol", "--warm-start",
+        "--no-standardization", "--solver", "--step-size", "--step-rule", "--batch-rows", "--seed", "--max-iter", "--tol", "--warm-start",
         "--master", "--config", "--overwrite", "--strict", "--out",
     ):  # fmt: skip
         assert option in said

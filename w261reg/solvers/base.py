@@ -3,7 +3,7 @@
 import enum
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -131,7 +131,7 @@ class Solver(ABC):
     head_start: ClassVar[bool] = False
     takes_step_size: ClassVar[bool] = False
     unitless_steps: ClassVar[bool] = False
-    step_rules: ClassVar[tuple[str, ...]] = ()
+    step_rules: ClassVar[Sequence[str]] = ()
     takes_batches: ClassVar[bool] = False
     needs_batches: ClassVar[bool] = False
 

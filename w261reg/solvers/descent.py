@@ -1,6 +1,7 @@
 """What all variants of gradient descent share: coordinates, step sizes, passes."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -74,7 +75,7 @@ class Descent(Solver):
     first_pass = FirstPass.MOMENTS
     takes_step_size = True
     takes_batches = True
-    step_rules = RATES
+    step_rules: ClassVar[Sequence[str]] = RATES
     habit: ClassVar[float | None] = None
     slots: ClassVar[int] = 0
 
