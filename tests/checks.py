@@ -212,7 +212,9 @@ def _check_residual(penalty: Penalty, rng: np.random.Generator) -> None:
 DESCENTS = {name for name, kind in SOLVERS.items() if kind.takes_step_size}
 # what the defaults are too short for
 LONGER: dict[str, dict[str, float]] = {
-    **dict.fromkeys(("gd", "momentum", "nesterov"), {"max_iter": 20_000}),
+    "gd": {"max_iter": 20_000},
+    "momentum": {"max_iter": 20_000},
+    "nesterov": {"max_iter": 20_000},
     "lbfgs": {"max_iter": 500},
 }
 

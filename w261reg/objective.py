@@ -170,7 +170,8 @@ class Objective:
             gradient[:n] = moments @ u - xy
         if self.fit_intercept:
             gradient[n] = theta[n] - self.summary.y_mean
-            value += 0.5 * float(gradient[n]) ** 2
+            with np.errstate(over="ignore"):
+                value += 0.5 * float(gradient[n] ** 2)
         # the value is a difference of sums that may be far larger than it
         size = np.abs(u)
         with np.errstate(over="ignore", invalid="ignore"):

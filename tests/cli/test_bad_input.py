@@ -188,7 +188,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("--solver", "newton", "--step-rule", "inverse"), ("step_rule is for solver", "newton")),
     "step-rule unknown": (
         ("--solver", "gd", "--step-rule", "fast"),
-        ("step_rule of solver gd must be one of constant, inverse, inverse_sqrt, armijo", "'fast'")),
+        ("step_rule of solver gd must be one of constant, inverse, inverse_sqrt, armijo", "fast")),
     "step-rule armijo for adam": (
         ("--solver", "adam", "--step-rule", "armijo"),
         ("step_rule of solver adam must be one of constant, inverse, inverse_sqrt", "'armijo'")),

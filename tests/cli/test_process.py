@@ -137,8 +137,9 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     for option in (
         "--label", "--positive", "--features", "--weight", "--loss", "--reg-param",
         "--elastic-net-param", "--no-intercept", "--convention", "--standardization",
-        "--no-standardization", "--solver", "--step-size", "--step-rule", "--batch-rows", "--seed", "--max-iter", "--tol", "--warm-start",
-        "--master", "--config", "--overwrite", "--strict", "--out",
+        "--no-standardization", "--solver", "--step-size", "--max-iter", "--tol", "--warm-start",
+        "--master", "--config", "--overwrite", "--strict", "--out", "--step-rule", "--batch-rows",
+        "--seed",
     ):  # fmt: skip
         assert option in said
     for name in (*LOSSES, *SOLVERS, *CONVENTIONS):

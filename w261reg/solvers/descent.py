@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 RATES = ("constant", "inverse", "inverse_sqrt")
 # the Gram matrix of so few features takes little beside reading them, and tells lambda_max
 FEW_FEATURES = 128
+# rounding errors of a sum, beside its largest value by the inequality of Cauchy and Schwarz
+NOISE = 64 * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Course:
         rule: the solver, its step size settled.
         user: the coordinates of its steps.
         trail: where it is; by mini-batches, where the next iteration will be.
+        noise: gradients up to here are rounding errors, (q,).
         eta: length of the first step on the way there.
         number: iterations so far.
     """
@@ -37,6 +40,7 @@ class Course:
     rule: "Descent"
     user: UserCoordinates
     trail: Trail
+    noise: Array
     eta: float = float("nan")
     number: int = 0
 
@@ -150,13 +154,17 @@ class Descent(Solver):
         with np.errstate(over="ignore", under="ignore"):
             return curvature * self.spread(objective) + float(per**2 @ penalty)
 
-    def spread(self, objective: Objective) -> float:
-        """The trace of the second moments of features, and of 1 for the intercept, in phi."""
-        active, user = objective.coordinates.active, objective.user(self.standardized)
-        sd, mean = objective.summary.sd()[active], objective.summary.mean[active]
+    def sizes(self, objective: Objective) -> Array:
+        """Root mean square of each feature in phi, and 1 for the intercept: (q,)."""
+        user, summary = objective.user(self.standardized), objective.summary
         with np.errstate(over="ignore", under="ignore"):
-            size = np.hypot(sd, mean - user.centre[active]) * user.per[active]
-            return float(size @ size) + objective.fit_intercept
+            size = np.hypot(summary.sd()[:-1], summary.mean - user.centre) * user.per
+        return user.to.extended(size, 1.0)
+
+    def spread(self, objective: Objective) -> float:
+        """The trace of the second moments in phi."""
+        with np.errstate(over="ignore", under="ignore"):
+            return float(np.sum(self.sizes(objective) ** 2))
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -167,7 +175,8 @@ class Descent(Solver):
         first = start_at(objective, start, 1)
         point = user.phi(first.theta)
         trail = Trail(point, np.zeros((self.slots, len(point))))
-        return State(first, memory=Course(self.settled(objective), user, trail))
+        noise = NOISE * objective.rho * self.sizes(objective)
+        return State(first, memory=Course(self.settled(objective), user, trail, noise))
 
     def step(self, objective: Objective, state: State) -> State:
         course: Course = state.memory
@@ -176,6 +185,8 @@ class Descent(Solver):
         eta = course.rule.rate(course.trail.steps + 1)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             gradient = course.user.gradient(state.evaluation.gradient)
+            if self.unitless_steps:  # which would make a step of eta out of rounding errors
+                gradient = np.where(np.abs(gradient) <= course.noise, 0.0, gradient)
             trail = course.rule.advance(course.trail, gradient, eta)
             theta = course.user.theta(trail.point)
         after = objective.evaluate(theta, 1, "gradient step")
