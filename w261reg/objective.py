@@ -90,7 +90,8 @@ class Objective:
         riding: whether the next evaluation may be the last.
         ridden: theta of the last such evaluation, and the rider's state.
         head: the evaluation, of order 2, that the first pass brought; None where it did not.
-        by_gram: evaluate out of the Gram matrix of squared error wherever it is accurate enough.
+        by_gram: evaluate out of the Gram matrix of squared error where it is accurate enough, while
+            a solver runs that wants so.
     """
 
     def __init__(

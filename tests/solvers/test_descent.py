@@ -1,6 +1,7 @@
 """Variants of gradient descent take the steps of their textbooks, written down here once more."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ SIZES = {"gd": 0.2, "sgd": 0.05, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.
 class User:
     """The objective in the user's coordinates phi = (v, b): on x, or on (x - mean)/d."""
 
-    def __init__(self, problem: Problem, rows: slice | Array | None = None) -> None:
+    def __init__(self, problem: Problem) -> None:
         p = self.problem = problem
         d = p.scale
         centred = p.standardization and p.fit_intercept
@@ -162,10 +163,8 @@ def by_leaves(
                 few = order[start : start + batch]
                 total = len(few) * p.weight[rows].sum() / len(rows)
                 t += 1
-                own, kept = step(
-                    own, kept, lambda at, f=few, s=total: user.gradient(at, f, s),
-                    RATES[rule](eta, t), t,
-                )  # fmt: skip
+                gradient = partial(user.gradient, rows=few, total=total)
+                own, kept = step(own, kept, gradient, RATES[rule](eta, t), t)
             ends.append(own)
             memories.append(kept)
             counts.append(t)
@@ -332,8 +331,8 @@ def test_labels_that_are_nearly_explained_are_worth_passes() -> None:
 def test_local_steps(name: str, problem: str) -> None:
     own = PROBLEMS[problem]
     user = User(own)
-    options = {"max_iter": 6, "batch_rows": 5, "seed": 3, "step_size": SIZES[name] / 4}
-    result = run(name, own, started=True, **options)
+    options: dict[str, Any] = {"max_iter": 6, "batch_rows": 5, "step_size": SIZES[name] / 4}
+    result = run(name, own, started=True, seed=3, **options)
     assert result.n_iter == 6
     assert [entry.passes for entry in result.history[:-1]] == [2, 4, 5, 6, 7, 8]
     check_trace(result, user, by_leaves(name, user, SIZES[name] / 4, 5, 3))
@@ -346,8 +345,8 @@ def test_local_steps_by_any_rule(leaves: int, batch: int, rule: str) -> None:
     """With one leaf, this is stochastic gradient descent as it stands in every book."""
     own = PROBLEMS["bxe standardized"].but(leaves=leaves)
     user = User(own)
-    options = {"max_iter": 4, "batch_rows": batch, "step_rule": rule, "step_size": 0.2}
-    result = run("sgd", own, started=True, **options)
+    options: dict[str, Any] = {"max_iter": 4, "batch_rows": batch, "step_rule": rule}
+    result = run("sgd", own, started=True, step_size=0.2, **options)
     check_trace(result, user, by_leaves("sgd", user, 0.2, batch, 0, rule))
 
 

@@ -176,6 +176,10 @@ class Solver(ABC):
         """
         return False
 
+    def by_gram(self, loss: Loss) -> bool:
+        """Whether its evaluations may come out of a Gram matrix, where there is one."""
+        return False
+
     def caution(self, objective: Objective) -> str:
         """What is known beforehand to be wrong with the steps on this problem, or ""."""
         return ""
@@ -256,6 +260,16 @@ def minimise(
     """
     solver.check(objective.loss, not objective.smooth)
     began = time.perf_counter() if began is None else began
+    objective.by_gram = objective.summary.gram and solver.by_gram(objective.loss)
+    try:
+        return _minimise(solver, objective, start, monitor, began)
+    finally:
+        objective.by_gram = False
+
+
+def _minimise(
+    solver: Solver, objective: Objective, start: Array | None, monitor: Monitor, began: float
+) -> FitResult:
     state = solver.init(objective, start)
     first = state.evaluation
     history: list[Iteration] = []

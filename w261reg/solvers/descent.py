@@ -91,16 +91,19 @@ class Descent(Solver):
 
     @classmethod
     def wants(cls, loss: Loss, n_features: int, at_null: bool, batches: bool) -> FirstPass:
-        most = MAX_HESSIAN_FEATURES if cls._by_gram(loss, batches) else FEW_FEATURES
+        most = MAX_HESSIAN_FEATURES if cls._tells_all(loss, batches) else FEW_FEATURES
         return FirstPass.GRAM if n_features <= most else FirstPass.MOMENTS
 
     @classmethod
     def needs_no_more(cls, loss: Loss, first: FirstPass, batches: bool) -> bool:
-        return first is FirstPass.GRAM and cls._by_gram(loss, batches)
+        return first is FirstPass.GRAM and cls._tells_all(loss, batches)
+
+    def by_gram(self, loss: Loss) -> bool:
+        return self._tells_all(loss, self.batch_rows is not None)
 
     @classmethod
-    def _by_gram(cls, loss: Loss, batches: bool) -> bool:
-        """Whether the Gram matrix can tell every step."""
+    def _tells_all(cls, loss: Loss, batches: bool) -> bool:
+        """Whether a Gram matrix holds every step."""
         return loss.quadratic and not (batches or cls.needs_batches)
 
     @abstractmethod
@@ -169,8 +172,6 @@ class Descent(Solver):
     # --- steps ----------------------------------------------------------------------------------
 
     def init(self, objective: Objective, start: Array | None) -> State:
-        whole = self.batch_rows is None
-        objective.by_gram = whole and objective.loss.quadratic and objective.summary.gram
         user = objective.user(self.standardized)
         first = start_at(objective, start, 1)
         point = user.phi(first.theta)

@@ -43,7 +43,6 @@ class GradientDescent(Descent):
     def init(self, objective: Objective, start: Array | None) -> State:
         if not self._armijo:
             return super().init(objective, start)
-        objective.by_gram = objective.loss.quadratic and objective.summary.gram
         first = start_at(objective, start, 1)
         return State(first, memory=(self._first_step(objective), GROW_AFTER))
 
