@@ -8,7 +8,7 @@ from tests.problems import Problem, objective_of, reference_minimum, value_at
 from w261reg.errors import InputError
 from w261reg.losses import Loss
 from w261reg.penalties import Penalty
-from w261reg.solvers import FitResult, Solver, Status, minimise
+from w261reg.solvers import SOLVERS, FitResult, Solver, Status, minimise
 
 Array = NDArray[np.float64]
 STEP = float(np.finfo(float).eps ** (1 / 3))
@@ -208,8 +208,15 @@ def _check_residual(penalty: Penalty, rng: np.random.Generator) -> None:
 
 # --- solvers ------------------------------------------------------------------------------------
 
+# those whose answer is judged by their steps and their rate rather than by a tolerance
+DESCENTS = {name for name, kind in SOLVERS.items() if kind.takes_step_size}
 # what the defaults are too short for
-LONGER: dict[str, dict[str, float]] = {"gd": {"max_iter": 20_000}, "lbfgs": {"max_iter": 500}}
+LONGER: dict[str, dict[str, float]] = {
+    "gd": {"max_iter": 20_000},
+    "momentum": {"max_iter": 20_000},
+    "nesterov": {"max_iter": 20_000},
+    "lbfgs": {"max_iter": 500},
+}
 
 
 def check_solver(kind: type[Solver], problem: Problem) -> FitResult | None:

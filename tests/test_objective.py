@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.checks import DESCENTS
 from tests.problems import Problem, example, objective_of, reference_answer, summary_of, value_at
 from w261reg.conventions import Strengths
 from w261reg.losses import LOSSES, get_loss
@@ -229,7 +230,7 @@ def test_a_penalty_beside_the_standard_ones(loss: str, name: str) -> None:
     answers = {}
     for solver, kind in SOLVERS.items():
         objective = objective_of(problem, extra=extra)
-        if solver == "gd" or (kind.smooth_only and not objective.smooth):
+        if solver in DESCENTS or (kind.smooth_only and not objective.smooth):
             continue
         if kind.quadratic_only and loss != "mse":
             continue

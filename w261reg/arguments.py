@@ -152,12 +152,33 @@ def _add_solver(group: Any) -> None:
     about = "; ".join(f"{name}: {solver.about}" for name, solver in sorted(SOLVERS.items()))
     names = "|".join(["auto", *sorted(SOLVERS)])
     _option(group, "--solver", f"default auto. {about}", metavar=names)
-    about = "fixed step of gradient descent, in the convention's terms; default: Armijo's rule"
-    _option(group, "--step-size", about, type=_number, metavar="S")
+    _add_steps(group)
     _option(group, "--max-iter", "the most iterations; default 100", type=_integer, metavar="N")
     about = "scale-free optimality residual at which to stop; default 1e-9"
     _option(group, "--tol", about, type=_number, metavar="E")
     _option(group, "--warm-start", "start from this model's coefficients", metavar="MODEL")
+
+
+def _add_steps(group: Any) -> None:
+    about = (
+        "step of gradient descent, in the convention's terms; default: gd by Armijo's rule, "
+        "adagrad 0.1, adam 0.001, others 1 over the largest curvature or a bound of it"
+    )
+    _option(group, "--step-size", about, type=_number, metavar="S")
+    rules = list(dict.fromkeys(rule for s in SOLVERS.values() for rule in s.step_rules))
+    about = (
+        "step t = 1, 2, ... of gradient descent: S (constant, the default), S/t (inverse), "
+        "S/sqrt(t) (inverse_sqrt), or for gd by a line search (armijo)"
+    )
+    _option(group, "--step-rule", about, metavar="|".join(rules))
+    about = (
+        "rows of a mini-batch of sgd (32), momentum, nesterov, adagrad or adam (all rows); an "
+        "iteration is then a pass, in which each part of the data takes steps of its own, and "
+        "their average"
+    )
+    _option(group, "--batch-rows", about, type=_integer, metavar="B")
+    about = "of the order in which mini-batches take the rows; default 0"
+    _option(group, "--seed", about, type=_integer, metavar="N")
 
 
 def _add_run(group: Any) -> None:

@@ -20,6 +20,8 @@ from w261reg.solvers import SOLVERS
 STORAGES = ("float64", "float32")
 # packed tables up to this size are collected: a pass over them takes less than a Spark job does
 COLLECT_BYTES = 2**26
+# a generator's key holds 64 bits, and TOML's integers are signed
+MOST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,11 @@ class Settings:
         convention: what the strength means; a name in CONVENTIONS.
         standardization: penalise weights times standard deviations; None is the convention's habit.
         solver: a name in SOLVERS, or auto.
-        step_size: fixed step of gradient descent, in the convention's terms; None is Armijo.
+        step_size: of gradient descent, in the convention's terms; None is the solver's own.
+        step_rule: how steps shrink: a name in the solver's `step_rules`; None is constant, for gd
+            without a step_size armijo.
+        batch_rows: rows of a mini-batch; None is all rows (sgd: 32).
+        seed: of the order of rows in mini-batches; None is 0.
         max_iter: the most iterations.
         tol: the scale-free optimality residual at which to stop.
         warm_start: a model to start from.
@@ -67,6 +73,9 @@ class Settings:
     standardization: bool | None = None
     solver: str = "auto"
     step_size: float | None = None
+    step_rule: str | None = None
+    batch_rows: int | None = None
+    seed: int | None = None
     max_iter: int = 100
     tol: float = 1e-9
     warm_start: str | None = None
@@ -97,6 +106,7 @@ class Settings:
                 f"step_size is for solver {', '.join(_stepping())}, not {self.solver}: "
                 f"{self.step_size}"
             )
+        _check_steps(self)
         checked = replace(
             self,
             reg_param=_number("reg_param", self.reg_param, low=0.0),
@@ -125,6 +135,11 @@ class Settings:
             strength = _number("penalty_param", self.penalty_param, 0.0)
             checked = replace(checked, penalty_param=strength)
             read_penalty(self.penalty)
+        if self.batch_rows is not None:
+            batch = _integer("batch_rows", self.batch_rows, 1)
+            checked = replace(checked, batch_rows=batch)
+        if self.seed is not None:
+            checked = replace(checked, seed=_integer("seed", self.seed, 0, MOST_SEED))
         if self.aggregation_depth is not None:
             depth = _integer("aggregation_depth", self.aggregation_depth, 1)
             checked = replace(checked, aggregation_depth=depth)
@@ -158,7 +173,7 @@ class Settings:
                 raise InputError(f"{key!r} is not a setting; there are {', '.join(sorted(every))}")
         chosen = {key: value for key, value in values.items() if key in known}
         texts = ("data", "label", "weight", "loss", "convention", "solver", "storage", "master")
-        for key in (*texts, "penalty"):
+        for key in (*texts, "penalty", "step_rule"):
             if key in chosen and chosen[key] is not None and not isinstance(chosen[key], str):
                 raise InputError(f"{key} must be text, not {chosen[key]!r}")
         for key in ("fit_intercept", "standardization"):
@@ -173,6 +188,35 @@ class Settings:
         chosen["features"] = _names("features", chosen.get("features"))
         given = {key: order for key, order in orders.items() if order is not None}
         return cls(**chosen, penalties=penalties, orders=given)
+
+
+def _check_steps(settings: Settings) -> None:
+    """Raise InputError where the solver has no use for what was said about its steps."""
+    name, rule, batch = settings.solver, settings.step_rule, settings.batch_rows
+    kind = SOLVERS.get(name)
+    if rule is not None:
+        if kind is None or not kind.step_rules:
+            raise InputError(
+                f"step_rule is for solver {', '.join(_stepping())}, not {name}: {rule}"
+            )
+        if rule not in kind.step_rules:
+            rules = ", ".join(kind.step_rules)
+            raise InputError(f"step_rule of solver {name} must be one of {rules}, not {rule!r}")
+        if rule == "armijo" and settings.step_size is not None:
+            raise InputError(
+                "step_size must not be given with step_rule armijo, which finds the steps: "
+                f"{settings.step_size}"
+            )
+    stochastic = [solver for solver in _stepping() if SOLVERS[solver].takes_batches]
+    if batch is not None and name not in stochastic:
+        raise InputError(f"batch_rows is for solver {', '.join(stochastic)}, not {name}: {batch}")
+    if settings.seed is not None and not (
+        kind is not None and (kind.needs_batches or (kind.takes_batches and batch is not None))
+    ):
+        raise InputError(
+            "seed is for mini-batches: solver sgd, or batch_rows with "
+            f"{', '.join(s for s in stochastic if s != 'sgd')}; not {name}: {settings.seed}"
+        )
 
 
 def _stepping() -> list[str]:
@@ -232,9 +276,11 @@ def _number(
     return number
 
 
-def _integer(name: str, value: Any, low: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < low:
-        raise InputError(f"{name} must be an integer >= {low}, not {value!r}")
+def _integer(name: str, value: Any, low: int, high: float = math.inf) -> int:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not low <= int(value) <= high:
+        rule = f">= {low}" if high == math.inf else f"in [{low}, {high}]"
+        raise InputError(f"{name} must be an integer {rule}, not {value!r}")
     return int(value)
 
 

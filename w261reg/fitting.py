@@ -31,9 +31,10 @@ from w261reg.model import Model, load
 from w261reg.objective import Objective
 from w261reg.own import sources
 from w261reg.posing import feature_orders, kinked, pose
-from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Solver, minimise
+from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Steps, minimise
 from w261reg.solvers.certificates import storage_bound
 from w261reg.solvers.choose import ASSUMED_ROWS, Choice, Size, choose
+from w261reg.solvers.descent import FEW_FEATURES
 from w261reg.sources import Columns
 from w261reg.versions import library_versions
 
@@ -83,7 +84,10 @@ def fit(
     if few is not None and kind.head_start:
         ahead = head_start(settings, few(), size.rows, loss, orders)
     at_null = warm is None or kind.ignores_start
-    first = _first_pass(dataset, kind, loss, at_null, size.every, ahead)
+    batches = settings.batch_rows is not None
+    wanted = kind.wants(loss, n, at_null, batches)
+    keep = not kind.needs_no_more(loss, wanted, batches)
+    first = _first_pass(dataset, loss, wanted, keep, size.every, ahead)
     summary = first.summary
     classes = check_summary(summary, columns, loss)
     log.info(
@@ -102,9 +106,13 @@ def fit(
     if warm is not None and kind.ignores_start:
         log.info("warm start: of no use to a solver that needs one pass")
     step_size = settings.step_size
-    if step_size is not None:
+    if step_size is not None and not kind.unitless_steps:
         step_size *= objective.strengths.step
-    solver = kind.of(settings.max_iter, settings.tol, step_size, bool(settings.standardization))
+    seed, standardized = settings.seed or 0, bool(settings.standardization)
+    steps = Steps(step_size, settings.step_rule, settings.batch_rows, seed, standardized)
+    solver = kind.of(settings.max_iter, settings.tol, steps)
+    if caution := solver.caution(objective):
+        log.warning(caution)
     start = None if warm is None else objective.coordinates.theta(*warm)
     if loss.classification:
         objective.rider = partial(scorer, loss, rows=summary.rows)
@@ -133,9 +141,9 @@ class _First:
 
 def _first_pass(
     dataset: Dataset,
-    kind: type[Solver],
     loss: Loss,
-    at_null: bool,
+    wanted: FirstPass,
+    keep: bool,
     every: int,
     ahead: HeadStart | None,
 ) -> _First:
@@ -145,10 +153,9 @@ def _first_pass(
         both = Several(Summarise(n, gram=False), ahead.evaluate(loss))
         summary, sums = dataset.aggregate(both)
         return _First(summary, sums=sums)
-    wanted = kind.first_pass if at_null else FirstPass.MOMENTS
     whole = Summarise(n, gram=wanted is FirstPass.GRAM)
     if wanted is not FirstPass.SAMPLE:
-        return _First(dataset.aggregate(whole, keep=not kind.one_pass))
+        return _First(dataset.aggregate(whole, keep=keep))
     both = Several(whole, Sample(Summarise(n, gram=True), every))
     both.name = f"{whole.name}, {wanted.value}"
     return _First(*dataset.aggregate(both))
@@ -235,6 +242,7 @@ def _model(
         storage=settings.storage,
         own_sources=sources(settings.loss, settings.penalty),
         storage_bound=storage_bound(objective, result.evaluation),
+        lambda_max=_lambda_max(settings, objective, choice.solver),
         history=result.history,
         config=settings.to_dict(),
     )
@@ -244,6 +252,13 @@ def _penalty_params(settings: Settings) -> dict[str, Any]:
     own = {} if settings.penalty is None else {settings.penalty: settings.penalty_param or 0.0}
     orders = {name: list(order) for name, order in settings.orders.items()}
     return {**settings.penalties, **orders, **own}
+
+
+def _lambda_max(settings: Settings, objective: Objective, solver: str) -> float | None:
+    """Where it is known at no pass: of other solvers, where it takes no time either."""
+    if not SOLVERS[solver].takes_step_size and objective.p > FEW_FEATURES:
+        return None
+    return objective.lambda_max(bool(settings.standardization))
 
 
 def _train_metrics(objective: Objective, result: FitResult, model: Model) -> dict[str, float]:

@@ -66,6 +66,8 @@ class Model:
         storage_bound: rounding to float32 moved the objective at these coefficients by at most so
             much; None where nothing was rounded.
         own_sources: sha256 of the text of each term of the user's own, by its path.py:Name.
+        lambda_max: largest curvature of the objective (for bxe a bound of it) in the coordinates of
+            gradient steps; longer fixed steps than 2/lambda_max oscillate. None where unknown.
         seconds: wall time of the fit, with reading and, where it was started, Spark.
         history: one entry an iteration.
         metrics: how well it predicts, by data set: {"train": {...}}.
@@ -108,6 +110,7 @@ class Model:
     storage: str = "float64"
     storage_bound: float | None = None
     own_sources: dict[str, str] = field(default_factory=dict)
+    lambda_max: float | None = None
     seconds: float = 0.0
     history: tuple[Iteration, ...] = ()
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -357,7 +360,7 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     values["weights"] = values.pop("coefficients", None)
     wanted = [entry.name for entry in fields(Model) if entry.name not in _BESIDE]
     # after the first release
-    for added in ("solver_estimates", "storage", "storage_bound", "own_sources"):
+    for added in ("solver_estimates", "storage", "storage_bound", "own_sources", "lambda_max"):
         values.setdefault(added, {} if added in ("solver_estimates", "own_sources") else None)
     values["storage"] = values["storage"] or "float64"
     missing = [name for name in wanted if name not in values]

@@ -1,5 +1,7 @@
 """What the moments of the first pass tell: second moments, and the model of weights 0."""
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -109,7 +111,15 @@ class NullModel:
     def scaled_moments(self, summary: Summary | None = None) -> tuple[Array, Array]:
         """(1/S) X'SX and (1/S) X'Sy of the active features in theta's units, centred with an
         intercept: (n_active, n_active) and (n_active,). Needs the Gram matrix."""
-        summary = self.summary if summary is None else summary
+        if summary is None:
+            return self._own_moments
+        return self._scaled_moments(summary)
+
+    @cached_property
+    def _own_moments(self) -> tuple[Array, Array]:
+        return self._scaled_moments(self.summary)
+
+    def _scaled_moments(self, summary: Summary) -> tuple[Array, Array]:
         active = self.coordinates.active
         exponent = np.zeros(self.coordinates.n_features + 1, dtype=np.int64)
         exponent[active] = self.coordinates.exponent

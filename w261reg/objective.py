@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 from w261reg.aggregators import Aggregator, Evaluate, Sample, Several, Summarise, Summary, Sums
+from w261reg.blas import one_blas_thread
 from w261reg.blocks import symmetric
 from w261reg.conventions import Strengths
 from w261reg.datasets import Dataset
@@ -16,9 +18,13 @@ from w261reg.null_model import NullModel
 from w261reg.penalties import ElasticNet, Penalty, PenaltySum
 from w261reg.penalties.l1 import L1
 from w261reg.penalties.l2 import L2
-from w261reg.scaling import Coordinates
+from w261reg.scaling import Coordinates, UserCoordinates
 
 Array = NDArray[np.float64]
+
+# where rounding moves the objective out of the Gram matrix by more than this share, as on labels
+# that are nearly explained or features far from 0 without an intercept, it is worth a pass
+MAX_ROUNDING = 1e-10
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Evaluation:
         sampled: an estimate of `hessian` from a sample of the rows, where it was asked for.
         diagonal: of `hessian` (p,), where it alone was asked for.
         beside: F at other points that rode along (k,).
+        also: what another aggregator that rode along found.
     """
 
     theta: Array
@@ -52,6 +59,7 @@ class Evaluation:
     sampled: Array | None = None
     diagonal: Array | None = None
     beside: Array | None = None
+    also: Any = None
 
     @property
     def finite(self) -> bool:
@@ -82,6 +90,8 @@ class Objective:
         riding: whether the next evaluation may be the last.
         ridden: theta of the last such evaluation, and the rider's state.
         head: the evaluation, of order 2, that the first pass brought; None where it did not.
+        by_gram: evaluate out of the Gram matrix of squared error where it is accurate enough, while
+            a solver runs that wants so.
     """
 
     def __init__(
@@ -106,6 +116,8 @@ class Objective:
         self.riding = False
         self.ridden: tuple[Array, Any] | None = None
         self.head: Evaluation | None = None
+        self.by_gram = False
+        self._lambda_max: dict[bool, float | None] = {}
         self.rho = self.null.rms()
         self.kink = self._to_theta(self.penalty.kink(np.zeros(dataset.n_features)))
 
@@ -153,24 +165,53 @@ class Objective:
         gradient = self._to_theta(raw)
         return self._evaluation(self.null_theta(), self.null.value(), gradient, hessian, np.inf)
 
-    def quadratic_evaluation(self, theta: Array) -> Evaluation:
-        """The second-order evaluation of squared error at any theta out of the Gram matrix."""
+    def quadratic_evaluation(self, theta: Array, order: int = 2) -> Evaluation:
+        """The evaluation of squared error at any theta out of the Gram matrix."""
         moments, xy = self.null.scaled_moments()
         n, y_square = len(xy), self.null.y_square()
         u = theta[:n]
-        value = 0.5 * y_square + float(u @ (0.5 * (moments @ u) - xy))
         gradient = np.zeros(self.p)
-        gradient[:n] = moments @ u - xy
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = 0.5 * y_square + float(u @ (0.5 * (moments @ u) - xy))
+            gradient[:n] = moments @ u - xy
         if self.fit_intercept:
             gradient[n] = theta[n] - self.summary.y_mean
-            value += 0.5 * float(gradient[n]) ** 2
+            with np.errstate(over="ignore"):
+                value += 0.5 * float(gradient[n] ** 2)
         # the value is a difference of sums that may be far larger than it
         size = np.abs(u)
-        terms = y_square + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
+        with np.errstate(over="ignore", invalid="ignore"):
+            terms = y_square + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
         rounding = float(np.finfo(float).eps) * terms
-        hessian = self.null.with_intercept(moments)
+        hessian = self.null.with_intercept(moments) if order == 2 else None
         at = self._evaluation(theta, value, gradient, hessian, np.inf)
         return replace(at, rounding=rounding)
+
+    def user(self, standardized: bool) -> UserCoordinates:
+        """The coordinates of gradient descent's steps: raw features, or standardized ones."""
+        return UserCoordinates.of(self.coordinates, self.strengths.scale if standardized else None)
+
+    def lambda_max(self, standardized: bool) -> float | None:
+        """The largest eigenvalue of F's Hessian away from kinks in `user`'s coordinates.
+
+        Exact for squared error; else a bound for all points, from the loss's largest curvature.
+        None where that has no bound, or leaves the range of numbers, or the first pass had no Gram
+        matrix.
+        """
+        known = self.summary.gram and np.isfinite(self.loss.most_curved)
+        if standardized not in self._lambda_max and known:
+            self._lambda_max[standardized] = self._largest_curvature(standardized)
+        return self._lambda_max.get(standardized)
+
+    def _largest_curvature(self, standardized: bool) -> float | None:
+        hessian = self.loss.most_curved * self.null.second_moments()
+        hessian += self.penalty_hessian(np.zeros(self.dataset.n_features))
+        with np.errstate(over="ignore", invalid="ignore"):
+            own, last = self.user(standardized).hessian(hessian), self.p - 1
+        if self.p == 0 or not np.isfinite(own).all():
+            return None
+        with one_blas_thread():
+            return float(linalg.eigvalsh(own, subset_by_index=[last, last])[0])
 
     def null_diagonal(self) -> Array:
         """The diagonal of F's Hessian at the null model (p,)."""
@@ -212,6 +253,7 @@ class Objective:
         beside: Array | None = None,
         sampled: bool = False,
         diagonal: bool = False,
+        also: Aggregator[Any] | None = None,
     ) -> Evaluation:
         """F, gradient and, for order 2, Hessian at theta (p,): one pass.
 
@@ -222,7 +264,12 @@ class Objective:
             beside: further points (p, k) at which F is wanted, in the same pass.
             sampled: whether an estimate of the Hessian from a sample of the rows is wanted.
             diagonal: whether the Hessian's diagonal is wanted, with order 1.
+            also: another aggregator that rides along.
         """
+        if self.by_gram and not (sampled or diagonal or also):
+            at = self.quadratic_evaluation(theta, order)
+            if not at.rounding > MAX_ROUNDING * abs(at.objective):
+                return at if beside is None else replace(at, beside=self.values(beside))
         parts: list[Aggregator[Any]] = [self._evaluate(theta[:, None], order, diagonal)]
         if self.riding and self.rider is not None:
             w = self.coordinates.weights(theta)
@@ -231,12 +278,16 @@ class Objective:
             parts.append(self._evaluate(beside, 0))
         if sampled:
             parts.append(Sample(self._evaluate(theta[:, None], 2), self.every))
+        if also is not None:
+            parts.append(also)
         whole = Several(*parts)
         whole.name = f"{label}: {whole.name}" if label else whole.name
         sums, *others = self.dataset.aggregate(whole)
         if self.riding and self.rider is not None:
             self.ridden = theta, others.pop(0)
         at = self.of_sums(theta, sums, order)
+        if also is not None:
+            at = replace(at, also=others.pop())
         if sampled:
             own = others.pop()
             estimate = self._well_posed(self._hessian(own, own.weight))
@@ -275,6 +326,8 @@ class Objective:
 
     def values(self, thetas: Array, label: str = "") -> Array:
         """F at each column of thetas (p, k): (k,), one pass."""
+        if self.by_gram:
+            return np.array([self.quadratic_evaluation(t, 1).objective for t in thetas.T])
         return self._values(self._pass(thetas, 0, label), thetas)
 
     def slopes(self, thetas: Array, label: str = "") -> tuple[Array, Array]:

@@ -90,3 +90,70 @@ class Coordinates:
         kept = np.zeros_like(w)
         kept[self.active] = w[self.active]
         return np.append(u, b + self.centre @ kept)
+
+
+@dataclass(frozen=True)
+class UserCoordinates:
+    """phi = (v, b') of n features and the intercept, in which gradient descent takes its steps.
+
+        w = per v,      z = (x - centre)'w + b'
+
+    The user's own weights and intercept on raw features (per 1, centre 0), or on standardized ones.
+
+    Attributes:
+        to: theta's coordinates.
+        per: (n,); 0 for features without spread, whose weight stays 0.
+        centre: (n,).
+    """
+
+    to: Coordinates
+    per: Array
+    centre: Array
+
+    @classmethod
+    def of(cls, to: Coordinates, scale: Array | None) -> "UserCoordinates":
+        """Of raw features, or of those divided by `scale` (n,) and, with an intercept, centred."""
+        per = np.zeros(to.n_features)
+        per[to.active] = 1.0 if scale is None else 1.0 / scale[to.active]
+        return cls(to, per, np.zeros(to.n_features) if scale is None else to.centre)
+
+    @property
+    def _shift(self) -> Array:
+        """b0 = b' + shift'w, of the active features."""
+        return (self.to.centre - self.centre)[self.to.active]
+
+    def gradient(self, gradient: Array) -> Array:
+        """A gradient in theta (p,) as one in phi."""
+        to, n = self.to, len(self.to.active)
+        raw = gradient[:n] / to.unit
+        if to.fit_intercept:
+            raw = raw + self._shift * gradient[n]
+        found = np.zeros(to.n_features)
+        found[to.active] = self.per[to.active] * raw
+        return to.extended(found, float(gradient[n]) if to.fit_intercept else 0.0)
+
+    def theta(self, phi: Array) -> Array:
+        """theta (p,) of phi: a linear map."""
+        w = (self.per * phi[: self.to.n_features])[self.to.active]
+        b = float(phi[-1] + self._shift @ w) if self.to.fit_intercept else 0.0
+        return self.to.extended(w / self.to.unit, b)
+
+    def phi(self, theta: Array) -> Array:
+        """phi of theta (p,)."""
+        to, w = self.to, self.to.weights(theta)
+        v = np.zeros(to.n_features)
+        v[to.active] = w[to.active] / self.per[to.active]
+        b = float(theta[-1] - self._shift @ w[to.active]) if to.fit_intercept else 0.0
+        return to.extended(v, b)
+
+    def hessian(self, hessian: Array) -> Array:
+        """A second derivative in theta (p, p) as one in phi, of the active features only."""
+        to, n = self.to, len(self.to.active)
+        per = to.extended(self.per[to.active] / to.unit, 1.0)
+        total = per[:, None] * hessian * per
+        if to.fit_intercept:
+            # theta = T phi, whose last row is (shift per, 1)
+            last = np.append(self._shift * self.per[to.active], 0.0)
+            cross = np.multiply.outer(last, per * hessian[n])
+            total += cross + cross.T + hessian[n, n] * np.multiply.outer(last, last)
+        return total

@@ -44,8 +44,8 @@ def train(data: Any, label: Any = None, *, weight: Any = None, **settings: Any) 
         settings: those of the command line, by the same names: loss (a name, path.py:Name, or a
             class or object of w261reg.losses.Loss), penalty (also a class), reg_param,
             elastic_net_param, fit_intercept, convention, standardization, solver, step_size,
-            max_iter, tol, positive, features, warm_start, master, aggregation_depth,
-            smooth_param, smooth_order.
+            step_rule, batch_rows, seed, max_iter, tol, positive, features, warm_start, master,
+            aggregation_depth, smooth_param, smooth_order.
 
     Returns:
         The model, whatever its status.

@@ -180,8 +180,36 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "step < 0": (("--step-size", "-1"), ("step_size must be > 0",)),
     "step nan": (("--step-size", "nan"), ("step_size",)),
     "step for newton": (
-        ("--solver", "newton", "--step-size", "1"), ("step_size is for solver gd",)),
+        ("--solver", "newton", "--step-size", "1"), ("step_size is for solver adagrad, adam, gd",)),
     "step text for newton": (("--solver", "newton", "--step-size", "x"), ("step_size",)),
+    "step-rule for auto": (
+        ("--step-rule", "inverse"), ("step_rule is for solver adagrad, adam, gd", "not auto")),
+    "step-rule for newton": (
+        ("--solver", "newton", "--step-rule", "inverse"), ("step_rule is for solver", "newton")),
+    "step-rule unknown": (
+        ("--solver", "gd", "--step-rule", "fast"),
+        ("step_rule of solver gd must be one of constant, inverse, inverse_sqrt, armijo", "fast")),
+    "step-rule armijo for adam": (
+        ("--solver", "adam", "--step-rule", "armijo"),
+        ("step_rule of solver adam must be one of constant, inverse, inverse_sqrt", "'armijo'")),
+    "step-size with armijo": (
+        ("--solver", "gd", "--step-rule", "armijo", "--step-size", "0.1"),
+        ("step_size must not be given with step_rule armijo", "0.1")),
+    "batch-rows for gd": (
+        ("--solver", "gd", "--batch-rows", "8"),
+        ("batch_rows is for solver adagrad, adam, momentum, nesterov, sgd, not gd", "8")),
+    "batch-rows for auto": (("--batch-rows", "8"), ("batch_rows is for solver", "not auto")),
+    "batch-rows 0": (
+        ("--solver", "sgd", "--batch-rows", "0"), ("batch_rows must be an integer >= 1", "0")),
+    "batch-rows 1.5": (
+        ("--solver", "sgd", "--batch-rows", "1.5"), ("batch_rows must be an integer", "1.5")),
+    "seed without batches": (
+        ("--solver", "adam", "--seed", "1"), ("seed is for mini-batches", "batch_rows", "adam")),
+    "seed for newton": (("--solver", "newton", "--seed", "1"), ("seed is for", "newton")),
+    "seed < 0": (("--solver", "sgd", "--seed", "-1"), ("seed must be an integer in [0,", "-1")),
+    "seed text": (("--solver", "sgd", "--seed", "x"), ("seed must be an integer", "'x'")),
+    "seed too large": (
+        ("--solver", "sgd", "--seed", str(2**63)), ("seed must be an integer in [0,",)),
     "tol 0": (("--tol", "0"), ("tol must be > 0",)),
     "tol nan": (("--tol", "nan"), ("tol",)),
     "max-iter < 0": (("--max-iter", "-1"), ("max_iter must be an integer >= 0",)),

@@ -138,7 +138,8 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         "--label", "--positive", "--features", "--weight", "--loss", "--reg-param",
         "--elastic-net-param", "--no-intercept", "--convention", "--standardization",
         "--no-standardization", "--solver", "--step-size", "--max-iter", "--tol", "--warm-start",
-        "--master", "--config", "--overwrite", "--strict", "--out",
+        "--master", "--config", "--overwrite", "--strict", "--out", "--step-rule", "--batch-rows",
+        "--seed",
     ):  # fmt: skip
         assert option in said
     for name in (*LOSSES, *SOLVERS, *CONVENTIONS):

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.checks import check_solver
+from tests.checks import DESCENTS, LONGER, check_solver
 from tests.problems import (
     Problem,
     example,
@@ -61,7 +61,8 @@ SLOW = [name for name in PROBLEMS if name.endswith("rows-dense") and PROBLEMS[na
 CASES = [
     (solver, name)
     for solver, kind in sorted(SOLVERS.items())
-    for name in (SLOW if solver == "gd" else PROBLEMS)
+    if solver not in DESCENTS or solver in LONGER
+    for name in (SLOW if solver in DESCENTS else PROBLEMS)
 ]
 
 
@@ -107,20 +108,20 @@ def test_unpenalised_coefficients_are_statsmodels(name: str) -> None:
 
 @pytest.mark.parametrize("loss", ["mse", "bxe"])
 @pytest.mark.parametrize("mix", [0.0, 1.0, 0.5])
-@pytest.mark.parametrize("solver", sorted(set(SOLVERS) - {"gd"}))
+@pytest.mark.parametrize("solver", sorted(set(SOLVERS) - DESCENTS))
 def test_more_features_than_rows(solver: str, mix: float, loss: str) -> None:
     problem = example(loss, seed=5, m=12, n=30).but(reg_param=0.05, mix=mix, leaves=2)
     check_solver(SOLVERS[solver], problem)
 
 
-@pytest.mark.parametrize("solver", sorted(set(SOLVERS) - {"gd"}))
+@pytest.mark.parametrize("solver", sorted(set(SOLVERS) - DESCENTS))
 @pytest.mark.parametrize("loss", ["mse", "bxe"])
 @pytest.mark.parametrize("mix", [0.0, 1.0])
 def test_one_feature(solver: str, loss: str, mix: float) -> None:
     check_solver(SOLVERS[solver], example(loss, n=1).but(reg_param=0.02, mix=mix))
 
 
-@pytest.mark.parametrize("solver", sorted(set(SOLVERS) - {"gd"}))
+@pytest.mark.parametrize("solver", sorted(set(SOLVERS) - DESCENTS))
 @pytest.mark.parametrize("loss", ["mse", "bxe"])
 @pytest.mark.parametrize("mix", [0.0, 0.7])
 def test_start_does_not_matter(solver: str, loss: str, mix: float) -> None:
@@ -152,7 +153,9 @@ def test_the_same_bits_twice(solver: str) -> None:
 
 # --- where L1 is so strong that nothing is left -------------------------------------------------
 
-EXACT = sorted(name for name, kind in SOLVERS.items() if not kind.smooth_only and name != "gd")
+EXACT = sorted(
+    name for name, kind in SOLVERS.items() if not kind.smooth_only and name not in DESCENTS
+)
 
 
 @pytest.mark.parametrize("standard", [True, False])

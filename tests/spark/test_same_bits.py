@@ -85,6 +85,38 @@ def test_every_solver(
     assert model_bits(fit_on(dataset, settings, columns)) == model_bits(wanted)
 
 
+@pytest.mark.parametrize("collect", [0, 2**26])
+@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize(("solver", "loss"), [("sgd", "bxe"), ("adam", "mse"), ("nesterov", "bxe")])
+def test_mini_batches(
+    spark: "SparkSession", tmp_path: Path, solver: str, loss: str, form: str, collect: int
+) -> None:
+    """Rows are drawn by leaf, not by task, in the executors as on the driver."""
+    path = WRITE[form](tmp_path, loss == "bxe")
+    settings, columns = settings_of(
+        path, loss=loss, solver=solver, reg_param=0.02, batch_rows=3, seed=4, max_iter=3
+    )
+    source = open_path(str(path))
+    wanted = fit_on(local_dataset(source, columns), settings, columns)
+    assert wanted.n_iter == 3
+    assert len({entry.objective for entry in wanted.history}) == 4
+    for tasks in (1, 2, 7):
+        dataset = spark_dataset(spark.sparkContext, source, columns, tasks, collect_bytes=collect)
+        assert model_bits(fit_on(dataset, settings, columns)) == model_bits(wanted), tasks
+
+
+@pytest.mark.parametrize("solver", ["gd", "momentum", "adagrad"])
+def test_a_trace_from_one_pass_on_spark(spark: "SparkSession", tmp_path: Path, solver: str) -> None:
+    path = write_dense(tmp_path, False)
+    settings, columns = settings_of(path, loss="mse", solver=solver, step_size=0.1, max_iter=50)
+    source = open_path(str(path))
+    wanted = fit_on(local_dataset(source, columns), settings, columns)
+    dataset = spark_dataset(spark.sparkContext, source, columns, 3)
+    found = fit_on(dataset, settings, columns)
+    assert model_bits(found) == model_bits(wanted)
+    assert (found.n_iter, found.n_passes, dataset.passes) == (50, 1, 1)
+
+
 @pytest.mark.parametrize("tasks", [1, 2, 7])
 def test_rows_keep_their_order(spark: "SparkSession", tmp_path: Path, tasks: int) -> None:
     path = write_dense(tmp_path, True)

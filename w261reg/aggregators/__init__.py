@@ -1,6 +1,7 @@
 """What one pass over the data can compute; each is a monoid."""
 
 from w261reg.aggregators.base import Aggregator
+from w261reg.aggregators.descent import Descend, Trail
 from w261reg.aggregators.evaluation import Evaluate, Sums
 from w261reg.aggregators.sample import Sample
 from w261reg.aggregators.scores import ClassificationScores, RegressionScores
@@ -11,6 +12,7 @@ from w261reg.aggregators.triangular import Triangular
 __all__ = [
     "Aggregator",
     "ClassificationScores",
+    "Descend",
     "Evaluate",
     "RegressionScores",
     "Sample",
@@ -18,5 +20,6 @@ __all__ = [
     "Summarise",
     "Summary",
     "Sums",
+    "Trail",
     "Triangular",
 ]

@@ -22,6 +22,10 @@ class Aggregator(ABC, Generic[S]):
     def zero(self) -> S:
         """The state of no rows."""
 
+    def begin(self, leaf: int) -> S:
+        """The state before the first row of this leaf; one that draws rows overrides it."""
+        return self.zero()
+
     @abstractmethod
     def add(self, state: S, block: Block) -> S:
         """The state with the block's rows added; may change and return `state`."""

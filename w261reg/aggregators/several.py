@@ -16,6 +16,9 @@ class Several(Aggregator[list[Any]]):
     def zero(self) -> list[Any]:
         return [part.zero() for part in self.parts]
 
+    def begin(self, leaf: int) -> list[Any]:
+        return [part.begin(leaf) for part in self.parts]
+
     def add(self, state: list[Any], block: Block) -> list[Any]:
         return [part.add(own, block) for part, own in zip(self.parts, state, strict=True)]
 

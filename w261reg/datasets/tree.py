@@ -35,7 +35,7 @@ def fold(leaves: Iterable[Leaf], aggregator: Aggregator[S]) -> Iterator[Node[S]]
             if leaf != current:
                 if current >= 0:
                     _push(stack, (0, current, state), aggregator)
-                current, state = leaf, aggregator.zero()
+                current, state = leaf, aggregator.begin(leaf)
             state = aggregator.add(state, block)
         if current >= 0:
             _push(stack, (0, current, state), aggregator)

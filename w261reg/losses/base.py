@@ -1,5 +1,6 @@
 """What a loss is: a pointwise function of the label and the linear predictor."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
@@ -32,6 +33,7 @@ class Loss(ABC):
         canonical: l' = mean(z) - y, so that moments of the data give the null model's derivatives.
         family: whose negative log likelihood l is, but for constants: bernoulli or gaussian; None
             where it is none.
+        most_curved: an upper bound of l''; infinite where there is none.
         may_separate: without a penalty the infimum may lie at infinity; `margin` says when.
         self_concordant: |l'''| <= l'' and |l'| <= 1, as for logistic loss; proofs need it.
         label_range: the smallest and the largest label that the loss is for.
@@ -46,6 +48,7 @@ class Loss(ABC):
     may_separate: ClassVar[bool] = False
     self_concordant: ClassVar[bool] = False
     label_range: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
+    most_curved: ClassVar[float] = math.inf
 
     @property
     def numerical(self) -> bool:

@@ -18,6 +18,7 @@ class SquaredError(Loss):
     quadratic = True
     canonical = True
     family = "gaussian"
+    most_curved = 1.0
 
     def value(self, y: Array, z: Array) -> Array:
         return 0.5 * (z - y[:, None]) ** 2

@@ -44,7 +44,7 @@ def draw_convergence(result: Result) -> Drawn | None:
     if result.n_history < 2:
         return None
     passes, unit = history["passes"], "passes over the data"
-    if sum(math.isfinite(p) for p in passes) < 2:
+    if len({p for p in passes if math.isfinite(p)}) < 2:
         passes, unit = history["iteration"], "iteration"
     residuals = drawable(history["residual"], positive=True)
     objectives = drawable(history["objective"])
@@ -90,7 +90,8 @@ def draw_convergence(result: Result) -> Drawn | None:
     alt = f"Line charts against {unit}: the optimality residual goes{fall}"
     alt += f"; the tolerance is {fmt(tol, 2)}." if tol is not None else "."
     caption = (
-        "On these log scales a straight falling line means a constant factor a pass. The best "
+        "On these log scales a straight falling line means a constant factor "
+        f"{'an iteration' if unit == 'iteration' else 'a pass'}. The best "
         "point of this run is not on the right-hand panel: its difference is zero."
     )
     return Drawn("convergence", render(draw, 3.4), alt, caption if len(panels) == 2 else "")

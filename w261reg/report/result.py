@@ -62,9 +62,15 @@ class Result:
 
     @property
     def n_history(self) -> int:
-        """Points of a curve over passes: several iterations out of one pass are one."""
+        """Points of a curve: over passes, or over iterations where all came out of one pass.
+
+        One or two iterations out of one pass are a closed form, and no curve.
+        """
         passes = {value for value in self.history["passes"] if math.isfinite(value)}
-        return len(passes) if passes else len(self.history["iteration"])
+        iterations = len(self.history["iteration"])
+        if len(passes) == 1 and iterations > 3:
+            return iterations
+        return len(passes) if passes else iterations
 
     @property
     def is_solution(self) -> bool:

@@ -1,7 +1,16 @@
 """What takes the steps; settings only, one file each."""
 
 from w261reg.registry import discover
-from w261reg.solvers.base import FirstPass, FitResult, Iteration, Monitor, Solver, Status, minimise
+from w261reg.solvers.base import (
+    FirstPass,
+    FitResult,
+    Iteration,
+    Monitor,
+    Solver,
+    Status,
+    Steps,
+    minimise,
+)
 
 SOLVERS: dict[str, type[Solver]] = discover(__name__, __path__, Solver)  # type: ignore[type-abstract]
 
@@ -13,5 +22,6 @@ __all__ = [
     "Monitor",
     "Solver",
     "Status",
+    "Steps",
     "minimise",
 ]

@@ -3,7 +3,7 @@
 import enum
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -39,6 +39,25 @@ class FirstPass(enum.Enum):
     MOMENTS = "moments"
     GRAM = "Gram matrix"
     SAMPLE = "Gram matrix of a sample of the rows"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How a user wants gradient steps taken; None is the solver's habit.
+
+    Attributes:
+        size: in canonical terms.
+        rule: constant, inverse, inverse_sqrt or armijo.
+        batch_rows: rows of a mini-batch.
+        seed: of the order of rows.
+        standardized: whether the problem is.
+    """
+
+    size: float | None = None
+    rule: str | None = None
+    batch_rows: int | None = None
+    seed: int = 0
+    standardized: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,10 +115,13 @@ class Solver(ABC):
         smooth_only: cannot handle a penalty with an L1 part.
         quadratic_only: needs a quadratic loss.
         first_pass: what the first pass should compute.
-        one_pass: nearly always needs no further pass, so the first keeps no blocks.
         ignores_start: a start is of no use to it.
         head_start: starts near the optimum of a few rows, where that is to be had.
         takes_step_size: has a step size that a user may fix.
+        unitless_steps: a factor of the objective, which conventions differ by, changes no step.
+        step_rules: the step rules that a user may choose from.
+        takes_batches: can take its steps by mini-batches.
+        needs_batches: takes them by mini-batches whether or not a user says so.
     """
 
     max_iter: int = 100
@@ -110,21 +132,35 @@ class Solver(ABC):
     smooth_only: ClassVar[bool] = False
     quadratic_only: ClassVar[bool] = False
     first_pass: ClassVar[FirstPass] = FirstPass.GRAM
-    one_pass: ClassVar[bool] = False
     ignores_start: ClassVar[bool] = False
     head_start: ClassVar[bool] = False
     takes_step_size: ClassVar[bool] = False
+    unitless_steps: ClassVar[bool] = False
+    step_rules: ClassVar[Sequence[str]] = ()
+    takes_batches: ClassVar[bool] = False
+    needs_batches: ClassVar[bool] = False
 
     @classmethod
-    def of(cls, max_iter: int, tol: float, step_size: float | None, standardized: bool) -> Self:
+    def of(cls, max_iter: int, tol: float, steps: Steps) -> Self:
         """The solver for what a user can ask for; one with more settings overrides this.
 
         Args:
             max_iter, tol: as above.
-            step_size: in canonical terms; None unless `takes_step_size`.
-            standardized: whether the problem is.
+            steps: its size is None unless `takes_step_size`.
         """
         return cls(max_iter, tol)
+
+    @classmethod
+    def wants(cls, loss: Loss, n_features: int, at_null: bool, batches: bool) -> FirstPass:
+        """What the first pass should compute for this problem.
+
+        Args:
+            loss: the loss.
+            n_features: n.
+            at_null: whether the fit starts at the null model.
+            batches: whether the user asked for mini-batches.
+        """
+        return cls.first_pass if at_null else FirstPass.MOMENTS
 
     @abstractmethod
     def init(self, objective: Objective, start: Array | None) -> State:
@@ -133,6 +169,25 @@ class Solver(ABC):
     @abstractmethod
     def step(self, objective: Objective, state: State) -> State:
         """The state after one iteration."""
+
+    @classmethod
+    def needs_no_more(cls, loss: Loss, first: FirstPass, batches: bool) -> bool:
+        """Whether it nearly always ends after the first pass, which then keeps no blocks.
+
+        Args:
+            loss: the loss.
+            first: what the first pass computes.
+            batches: whether the user asked for mini-batches.
+        """
+        return False
+
+    def by_gram(self, loss: Loss) -> bool:
+        """Whether its evaluations may come out of a Gram matrix, where there is one."""
+        return False
+
+    def caution(self, objective: Objective) -> str:
+        """What is known beforehand to be wrong with the steps on this problem, or ""."""
+        return ""
 
     @classmethod
     def check(cls, loss: Loss, kinked: bool) -> None:
@@ -210,6 +265,16 @@ def minimise(
     """
     solver.check(objective.loss, not objective.smooth)
     began = time.perf_counter() if began is None else began
+    objective.by_gram = objective.summary.gram and solver.by_gram(objective.loss)
+    try:
+        return _minimise(solver, objective, start, monitor, began)
+    finally:
+        objective.by_gram = False
+
+
+def _minimise(
+    solver: Solver, objective: Objective, start: Array | None, monitor: Monitor, began: float
+) -> FitResult:
     state = solver.init(objective, start)
     first = state.evaluation
     history: list[Iteration] = []
@@ -259,12 +324,12 @@ def minimise(
         if ended and ended[0] is Status.MAX_ITER and separates and now.hessian is None:
             ended = _separated_after_all(objective, now) or ended
         if ended is not None:
-            return _result(objective, state, ended, iteration, history)
+            return _result(solver, objective, state, ended, iteration, history)
         objective.riding = _expected(history, now.hessian is not None) <= solver.tol
         after = solver.step(objective, state)
         if not after.evaluation.finite:
             ended = Status.DIVERGED, "the objective left the range of numbers: the step is too long"
-            return _result(objective, state, ended, iteration + 1, history)
+            return _result(solver, objective, state, ended, iteration + 1, history)
         state = after
         iteration += 1
 
@@ -334,6 +399,7 @@ def _separated_after_all(objective: Objective, at: Evaluation) -> tuple[Status, 
 
 
 def _result(
+    solver: Solver,
     objective: Objective,
     state: State,
     ended: tuple[Status, str],
@@ -345,12 +411,13 @@ def _result(
     # a proof that an optimum exists, or a step that was not taken, may have cost passes since
     history[-1] = replace(history[-1], passes=objective.dataset.passes)
     solved = status in (Status.CONVERGED, Status.MAX_ITER)
-    notes = [state.note, NUMERICAL if objective.loss.numerical else ""]
+    note = solver.caution(objective) if status is Status.DIVERGED else state.note if solved else ""
+    numerical = NUMERICAL if solved and objective.loss.numerical else ""
     return FitResult(
         w=objective.coordinates.weights(evaluation.theta),
         intercept=objective.coordinates.intercept(evaluation.theta),
         status=status,
-        message="; ".join(filter(None, [message, *(notes if solved else [])])),
+        message="; ".join(filter(None, [message, note, numerical])),
         evaluation=evaluation,
         suboptimality_bound=suboptimality_bound(objective, evaluation) if solved else None,
         condition_number=state.condition if np.isfinite(state.condition) else None,

@@ -9,8 +9,9 @@ from scipy import linalg
 from w261reg.aggregators import Triangular
 from w261reg.blas import one_blas_thread
 from w261reg.errors import InputError
-from w261reg.objective import Objective
-from w261reg.solvers.base import Solver, State
+from w261reg.losses import Loss
+from w261reg.objective import MAX_ROUNDING, Objective
+from w261reg.solvers.base import FirstPass, Solver, State
 from w261reg.solvers.linear import Solution, solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1
 
@@ -19,9 +20,6 @@ Array = NDArray[np.float64]
 # the Gram matrix squares the condition number of the data: from here on fewer than half of the
 # digits would be left, and an orthogonal factor is worth a pass
 MAX_CONDITION = 1e8
-# where rounding moves the objective out of the Gram matrix by more than this share, as on labels
-# that are nearly explained or features far from 0 without an intercept, it is worth a pass
-MAX_ROUNDING = 1e-10
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,10 @@ class Gram(Solver):
     about = "squared error from one pass: Cholesky, coordinate descent where there is L1"
     quadratic_only = True
     ignores_start = True
-    one_pass = True
+
+    @classmethod
+    def needs_no_more(cls, loss: Loss, first: FirstPass, batches: bool) -> bool:
+        return True
 
     def init(self, objective: Objective, start: Array | None) -> State:
         known = objective.null_evaluation()

@@ -109,4 +109,5 @@ def _accepts(now: Evaluation, trial: Evaluation, change: float) -> bool:
 
 def _rounding(now: Evaluation, trial: Evaluation) -> float:
     """Differences of the objective up to here are rounding errors."""
-    return rounding_of(max(abs(now.objective), abs(trial.objective)))
+    known = max(now.rounding, trial.rounding)
+    return max(rounding_of(max(abs(now.objective), abs(trial.objective))), known)
