@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.aggregators import Aggregator, Evaluate, Sample, Several, Summarise, Summary, Sums
+from w261reg.aggregators import (
+    Aggregator,
+    Evaluate,
+    LocalSteps,
+    Sample,
+    Several,
+    Summarise,
+    Summary,
+    Sums,
+)
 from w261reg.blocks import symmetric
 from w261reg.conventions import Strengths
 from w261reg.datasets import Dataset
@@ -38,6 +47,7 @@ class Evaluation:
         sampled: an estimate of `hessian` from a sample of the rows, where it was asked for.
         diagonal: of `hessian` (p,), where it alone was asked for.
         beside: F at other points that rode along (k,).
+        gap: F less a lower bound of its minimum, where a solver has proven one.
     """
 
     theta: Array
@@ -52,6 +62,7 @@ class Evaluation:
     sampled: Array | None = None
     diagonal: Array | None = None
     beside: Array | None = None
+    gap: float | None = None
 
     @property
     def finite(self) -> bool:
@@ -124,6 +135,11 @@ class Objective:
         """Whether there is no penalty at all."""
         return not self.penalty.terms
 
+    @property
+    def ridge(self) -> bool:
+        """Whether the penalty is L2 alone."""
+        return self.strengths.l2 > 0 and self.smooth and not self.extra
+
     def take_gram(self, label: str) -> None:
         """Get the Gram matrix where the first pass did not compute it: one pass."""
         if not self.summary.gram:
@@ -139,13 +155,20 @@ class Objective:
         return self.null.theta.copy()
 
     def null_evaluation(self) -> Evaluation | None:
-        """The evaluation at the null model; None for a loss that is not canonical."""
-        if not self.loss.canonical:
+        """The evaluation at the null model; None where moments do not tell it.
+
+        Without the Hessian where there is no Gram matrix, or l'' is not one number for all rows.
+        """
+        if not self.null.known:
             return None
         raw = np.zeros(self.dataset.n_features)
         raw[self.coordinates.active] = self.null.gradient()
-        hessian = self.null.curvature() * self.null.second_moments() if self.summary.gram else None
+        hessian = None
+        if self.summary.gram and self.null.even:
+            hessian = self.null.curvature() * self.null.second_moments()
         gradient = self._to_theta(raw)
+        if self.fit_intercept:
+            gradient[-1] = self.null.slope()
         return self._evaluation(self.null_theta(), self.null.value(), gradient, hessian, np.inf)
 
     def quadratic_evaluation(self, theta: Array) -> Evaluation:
@@ -173,7 +196,7 @@ class Objective:
 
     def sampled_null_hessian(self) -> Array | None:
         """F's Hessian at the null model, estimated from the first pass's sample: (p, p)."""
-        if self.sample is None or not self.loss.canonical:
+        if self.sample is None or not self.null.even:
             return None
         hessian = self.null.curvature() * self.null.second_moments(self.sample)
         return self._well_posed(hessian) + self.penalty_hessian(np.zeros(self.dataset.n_features))
@@ -189,6 +212,8 @@ class Objective:
         variance = (self.summary.sd()[active] * self.coordinates.unit) ** 2
         variance = self.coordinates.extended(variance, 1.0)
         level = float(np.mean(np.diagonal(sampled) / variance)) if self.p else 0.0
+        if level == 0.0:  # no sampled row has any curvature: all may be flat but few
+            level = self.null.curvature()
         total: Array = sampled + np.diag(share * level * variance)
         return total
 
@@ -245,6 +270,46 @@ class Objective:
         if beside is not None:
             at = replace(at, beside=self._values(others.pop(), beside))
         return at
+
+    def subgradients(
+        self, thetas: Array, label: str, steps: LocalSteps | None = None
+    ) -> tuple[list[Evaluation], Array | None]:
+        """First-order evaluations at each column of thetas (p, k), in one pass.
+
+        Args:
+            thetas: where.
+            label: of the pass.
+            steps: local steps that ride along.
+
+        Returns:
+            The evaluations, and the theta (p,) that the steps came to; None where they did not
+            ride, or came to no number.
+        """
+        parts: list[Aggregator[Any]] = [self._evaluate(thetas, 1)]
+        whole = Several(*parts, *([] if steps is None else [steps]))
+        whole.name = f"{label}: {whole.name}"
+        sums, *others = self.dataset.aggregate(whole)
+        found = [
+            self.of_sums(
+                theta,
+                replace(
+                    sums,
+                    value=sums.value[[k]],
+                    gradient=sums.gradient[:, [k]],
+                    intercept=sums.intercept[[k]],
+                    margin=sums.margin[[k]],
+                ),
+                1,
+            )
+            for k, theta in enumerate(thetas.T)
+        ]
+        average = None
+        if others:
+            own = others[0]
+            u = own.w[self.coordinates.active] / self.coordinates.unit / own.weight
+            average = self.coordinates.extended(u, own.b / own.weight)
+            average = average if np.isfinite(average).all() else None
+        return found, average
 
     def of_sums(self, theta: Array, sums: Sums, order: int) -> Evaluation:
         """The evaluation at theta (p,) from the sums of all rows about this centre."""

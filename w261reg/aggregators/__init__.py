@@ -2,6 +2,7 @@
 
 from w261reg.aggregators.base import Aggregator
 from w261reg.aggregators.evaluation import Evaluate, Sums
+from w261reg.aggregators.local_steps import LocalSteps
 from w261reg.aggregators.sample import Sample
 from w261reg.aggregators.scores import ClassificationScores, RegressionScores
 from w261reg.aggregators.several import Several
@@ -12,6 +13,7 @@ __all__ = [
     "Aggregator",
     "ClassificationScores",
     "Evaluate",
+    "LocalSteps",
     "RegressionScores",
     "Sample",
     "Several",

@@ -1,5 +1,6 @@
 """What a loss is: a pointwise function of the label and the linear predictor."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -19,18 +20,27 @@ class Loss(ABC):
     Class attributes:
         name: as on the command line.
         title: as in a report.
+        metric: the mean loss's name among the metrics of a classifier.
         classification: labels are 0 and 1, and `mean` is the probability of 1.
+        probabilistic: of a classification: without, `mean` is the class itself.
         quadratic: l'' is 1 everywhere, so that one pass (the Gram matrix) holds the whole problem.
         canonical: l' = mean(z) - y, so that moments of the data give the null model's derivatives.
         may_separate: without a penalty the infimum may lie at infinity; `margin` says when.
+        kinked: l has kinks and no curvature beside them, so only subgradients tell anything.
+        steepest, most_curved: bounds of |l'| and of l''.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    metric: ClassVar[str] = "log_loss"
     classification: ClassVar[bool] = False
+    probabilistic: ClassVar[bool] = True
     quadratic: ClassVar[bool] = False
     canonical: ClassVar[bool] = False
     may_separate: ClassVar[bool] = False
+    kinked: ClassVar[bool] = False
+    steepest: ClassVar[float] = math.inf
+    most_curved: ClassVar[float] = math.inf
 
     @abstractmethod
     def value(self, y: Array, z: Array) -> Array:

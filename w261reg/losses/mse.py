@@ -17,6 +17,7 @@ class SquaredError(Loss):
     title = "mean squared error"
     quadratic = True
     canonical = True
+    most_curved = 1.0
 
     def value(self, y: Array, z: Array) -> Array:
         return 0.5 * (z - y[:, None]) ** 2

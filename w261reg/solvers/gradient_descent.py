@@ -38,6 +38,7 @@ class GradientDescent(Solver):
     about = "gradient descent: fixed step with --step-size, else Armijo; subgradient under L1"
     first_pass = FirstPass.MOMENTS
     takes_step_size = True
+    subgradients = True
 
     @classmethod
     def of(cls, max_iter: int, tol: float, step_size: float | None, standardized: bool) -> Self:
@@ -70,6 +71,9 @@ class GradientDescent(Solver):
         )
         found = search(objective, ray)
         if found is None:
+            if objective.loss.kinked:
+                kinked = "the subgradient is no direction of descent at a kink: give a step_size"
+                return replace(state, stalled=kinked)
             kinked = "the subgradient is no direction of descent at a kink: try solver proximal"
             return replace(state, stalled=STALLED if objective.smooth else kinked)
         after, step = found
