@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from w261reg.aggregators import (
     Aggregator,
+    Average,
     Evaluate,
     LocalSteps,
     Sample,
@@ -68,6 +69,15 @@ class Evaluation:
     def finite(self) -> bool:
         """Whether the objective and its gradient are numbers."""
         return bool(np.isfinite(self.objective) and np.isfinite(self.gradient).all())
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """What local steps came to: theta (p,), and a plane height + slope'theta below the loss."""
+
+    theta: Array
+    height: float
+    slope: Array
 
 
 class Objective:
@@ -273,7 +283,7 @@ class Objective:
 
     def subgradients(
         self, thetas: Array, label: str, steps: LocalSteps | None = None
-    ) -> tuple[list[Evaluation], Array | None]:
+    ) -> tuple[list[Evaluation], Stepped | None]:
         """First-order evaluations at each column of thetas (p, k), in one pass.
 
         Args:
@@ -282,8 +292,8 @@ class Objective:
             steps: local steps that ride along.
 
         Returns:
-            The evaluations, and the theta (p,) that the steps came to; None where they did not
-            ride, or came to no number.
+            The evaluations, and what the steps came to; None where they did not ride, or came to
+            no number.
         """
         parts: list[Aggregator[Any]] = [self._evaluate(thetas, 1)]
         whole = Several(*parts, *([] if steps is None else [steps]))
@@ -303,13 +313,14 @@ class Objective:
             )
             for k, theta in enumerate(thetas.T)
         ]
-        average = None
-        if others:
-            own = others[0]
-            u = own.w[self.coordinates.active] / self.coordinates.unit / own.weight
-            average = self.coordinates.extended(u, own.b / own.weight)
-            average = average if np.isfinite(average).all() else None
-        return found, average
+        return found, self._stepped(others[0]) if others else None
+
+    def _stepped(self, own: Average) -> Stepped | None:
+        to, weight = self.coordinates, own.weight
+        theta = to.extended(own.w[to.active] / to.unit / weight, own.b / weight)
+        slope = to.extended(to.unit * (own.slope[to.active] / weight), own.intercept / weight)
+        finite = np.isfinite(theta).all() and np.isfinite(slope).all() and np.isfinite(own.height)
+        return Stepped(theta, own.height / weight, slope) if finite else None
 
     def of_sums(self, theta: Array, sums: Sums, order: int) -> Evaluation:
         """The evaluation at theta (p,) from the sums of all rows about this centre."""

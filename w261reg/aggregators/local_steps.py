@@ -17,16 +17,25 @@ LEAST_ROWS, MOST_STEPS, LEAST_STEPS = 16, 256, 64
 
 @dataclass
 class Average:
-    """Sums of the models that runs of rows came to, by the weight of their rows.
+    """Sums of the models that runs of rows came to, and of the tangents on their way.
+
+    In an epoch each row is met once, at some model: the tangents of its loss there, summed over
+    rows, are a plane height + slope'w + intercept b below the sum of s l.
 
     Attributes:
         w: sum s w, (n,).
+        slope: sum s l' (x - centre), (n,).
         b: sum s b, of the centred intercept.
+        height: sum s (l - l' z).
+        intercept: sum s l'.
         weight: S of these rows.
     """
 
     w: Array
+    slope: Array
     b: float = 0.0
+    height: float = 0.0
+    intercept: float = 0.0
     weight: float = 0.0
 
 
@@ -36,7 +45,8 @@ class LocalSteps(Aggregator[Average]):
     A step is w <- (1 - eta l2 d^2) w - eta g with eta = 1/(l2 d^2 t), on a few rows drawn without
     replacement by a fixed seed, then a projection on the ball |d w| <= radius in which the optimum
     lies (Shalev-Shwartz, Singer, Srebro and Cotter 2011, *Pegasos: Primal Estimated sub-GrAdient
-    SOlver for SVM*). F is not strongly convex in the intercept, whose step is 1/sqrt(t). A block's
+    SOlver for SVM*). t begins where eta is the inverse of the rows' mean square: a longer step
+    would only forget the start. The intercept takes the step of a weight with d = 1. A block's
     model is the mean of the second half of its steps (Rakhlin, Shamir and Sridharan 2012, *Making
     Gradient Descent Optimal for Strongly Convex Stochastic Optimization*), and the blocks' models
     are averaged by the weight of their rows (McDonald, Hall and Mann 2010, *Distributed Training
@@ -48,6 +58,7 @@ class LocalSteps(Aggregator[Average]):
         scale: d (n,); features where it is 0 keep their weight.
         l2: strength of the penalty, > 0.
         radius: of the ball.
+        size: mean square of the rows (x - centre) / d, and 1 for the intercept.
         fit_intercept: whether b takes steps.
         round: how many such passes there were: t goes on from there, and rows are drawn anew.
     """
@@ -64,30 +75,31 @@ class LocalSteps(Aggregator[Average]):
         scale: Array,
         l2: float,
         radius: float,
+        size: float,
         fit_intercept: bool,
         round: int,
     ) -> None:
         self.loss, self.w, self.b, self.centre = loss, w, b, centre
-        self.scale, self.l2, self.radius = scale, l2, radius
+        self.scale, self.l2, self.radius, self.size = scale, l2, radius, size
         self.fit_intercept, self.round = fit_intercept, round
 
     def zero(self) -> Average:
-        return Average(np.zeros_like(self.w))
+        return Average(np.zeros_like(self.w), np.zeros_like(self.w))
 
     def add(self, state: Average, block: Block) -> Average:
         if block.rows == 0:
             return state
         # steps of data in extreme units may overflow: the model is then no number, and not taken
         with np.errstate(over="ignore", invalid="ignore"):
-            w, b = self._run(block)
+            w, b = self._run(state, block)
             weight = float(block.weight.sum())
             state.w += weight * w
         state.b += weight * b
         state.weight += weight
         return state
 
-    def _run(self, block: Block) -> tuple[Array, float]:
-        """The mean model of the second half of this block's steps."""
+    def _run(self, state: Average, block: Block) -> tuple[Array, float]:
+        """The mean model of the second half of this block's steps; adds its last epoch's plane."""
         size = max(LEAST_ROWS, -(-block.rows // MOST_STEPS))
         epoch = sum(-(-piece.rows // size) for piece in block.pieces())
         epochs = max(1, -(-LEAST_STEPS // epoch))
@@ -97,25 +109,31 @@ class LocalSteps(Aggregator[Average]):
         unit = float(block.weight.sum()) / block.rows  # the mean weight of a row
         w, b = self.w.copy(), self.b
         mean_w, mean_b, kept = np.zeros_like(w), 0.0, 0
-        t = self.round * total
-        for _ in range(epochs):
+        t, taken = self.size / self.l2 + self.round * total, 0
+        for number in range(epochs):
             for piece in block.pieces():
                 order = generator.permutation(piece.rows)
                 for start in range(0, piece.rows, size):
                     rows = piece.take(np.sort(order[start : start + size]))
-                    t += 1
+                    t, taken = t + 1, taken + 1
                     z = rows.dot(w[:, None], self.centre) + b
-                    slope = rows.weight[:, None] * self.loss.derivative(rows.y, z)
-                    slope /= unit * rows.rows
+                    value, slope = self.loss.first(rows.y, z)
+                    value, slope = rows.weight @ (value - slope * z), rows.weight[:, None] * slope
                     gradient = rows.t_dot(slope, self.centre)[:, 0]
+                    push = float(slope.sum())
+                    if number == epochs - 1:
+                        state.height += float(value[0])
+                        state.slope += gradient
+                        state.intercept += push
+                    mass = self.l2 * t * unit * rows.rows
                     w *= 1.0 - 1.0 / t
-                    w -= inverse * (inverse * gradient) / (self.l2 * t)
+                    w -= inverse * (inverse * gradient) / mass
                     if self.fit_intercept:
-                        b -= float(slope.sum()) / t**0.5
+                        b -= push / mass
                     length = float(np.linalg.norm(self.scale * w))
                     if length > self.radius:
                         w *= self.radius / length
-                    if 2 * (t - self.round * total) > total:
+                    if 2 * taken > total:
                         mean_w += w
                         mean_b += b
                         kept += 1
@@ -123,9 +141,12 @@ class LocalSteps(Aggregator[Average]):
 
     def merge(self, left: Average, right: Average) -> Average:
         left.w += right.w
+        left.slope += right.slope
         left.b += right.b
+        left.height += right.height
+        left.intercept += right.intercept
         left.weight += right.weight
         return left
 
     def nbytes(self) -> int:
-        return 8 * len(self.w) + 4096
+        return 16 * len(self.w) + 4096

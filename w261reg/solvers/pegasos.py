@@ -90,7 +90,7 @@ class Pegasos(Solver):
         if rounds.average is not None:
             points.append(rounds.average)
         steps = None if rounds.idle >= PATIENCE else _local_steps(objective, now, rounds.number)
-        found, average = objective.subgradients(np.column_stack(points), "subgradients", steps)
+        found, stepped = objective.subgradients(np.column_stack(points), "subgradients", steps)
         values = np.array([at.objective for at in found])
         best = int(np.nanargmin(np.where(np.isfinite(values), values, np.inf)))
         planes = rounds.planes.with_tangents(
@@ -98,6 +98,8 @@ class Pegasos(Solver):
             np.array([at.loss for at in found]),
             np.column_stack([at.loss_gradient for at in found]),
         )
+        if stepped is not None:
+            planes = planes.joined(np.array([stepped.height]), stepped.slope[:, None])
         lowest = floor(planes, _ridge(objective))
         if lowest.bound < rounds.floor.bound:  # by rounding: more planes are never lower
             lowest = replace(lowest, bound=rounds.floor.bound)
@@ -105,6 +107,7 @@ class Pegasos(Solver):
         idle = 0 if improved and best == len(SHARES) else rounds.idle + 1
         most = max(16, min(MAX_PLANES, PLANE_NUMBERS // max(1, objective.p)))
         kept = planes.bearing(lowest.shares, most)
+        average = None if stepped is None else stepped.theta
         memory = Rounds(kept, lowest, average, rounds.number + 1, idle)
         after = _proven(found[best] if improved else now, lowest.bound)
         length = (*SHARES, float("nan"))[best] if improved else 0.0
@@ -124,6 +127,10 @@ def _local_steps(objective: Objective, at: Evaluation, number: int) -> LocalStep
     coordinates, strengths = objective.coordinates, objective.strengths
     scale = np.zeros(coordinates.n_features)
     scale[coordinates.active] = strengths.scale[coordinates.active]
+    active, summary = coordinates.active, objective.summary
+    mean = 0.0 if coordinates.fit_intercept else summary.mean[active]
+    with np.errstate(over="ignore"):
+        size = float(np.sum((np.hypot(summary.sd()[:-1][active], mean) / scale[active]) ** 2))
     return LocalSteps(
         objective.loss,
         coordinates.weights(at.theta),
@@ -133,6 +140,7 @@ def _local_steps(objective: Objective, at: Evaluation, number: int) -> LocalStep
         l2=strengths.l2,
         # no loss is negative, so l2 |d w|^2 / 2 <= F at the optimum
         radius=float(np.sqrt(2 * at.objective / strengths.l2)),
+        size=size + coordinates.fit_intercept,
         fit_intercept=coordinates.fit_intercept,
         round=number,
     )

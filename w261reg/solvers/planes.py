@@ -36,11 +36,13 @@ class Planes:
 
     def with_tangents(self, thetas: Array, values: Array, gradients: Array) -> "Planes":
         """And those at thetas (p, k) with these values (k,) and subgradients (p, k)."""
-        heights = values - np.einsum("ij,ij->j", gradients, thetas)
-        usable = np.isfinite(heights) & np.isfinite(gradients).all(axis=0)
+        return self.joined(values - np.einsum("ij,ij->j", gradients, thetas), gradients)
+
+    def joined(self, heights: Array, slopes: Array) -> "Planes":
+        """And these, (k,) and (p, k), as far as they are numbers."""
+        usable = np.isfinite(heights) & np.isfinite(slopes).all(axis=0)
         return Planes(
-            np.append(self.heights, heights[usable]),
-            np.hstack([self.slopes, gradients[:, usable]]),
+            np.append(self.heights, heights[usable]), np.hstack([self.slopes, slopes[:, usable]])
         )
 
     def bearing(self, shares: Array, most: int) -> "Planes":
