@@ -154,7 +154,9 @@ CONVENTIONS: Final[dict[str, Convention]] = {
     ),
     "canonical": Convention(_canonical, True, "the objective F as it stands"),
     "sklearn": Convention(
-        _sklearn, False, "C of LogisticRegression and LinearSVC; alpha of Ridge, or of ElasticNet where mixed"
+        _sklearn,
+        False,
+        "C of LogisticRegression and LinearSVC; alpha of Ridge, or of ElasticNet where mixed",
     ),
     "glmnet": Convention(_glmnet, True, "lambda of R's glmnet"),
     "course": Convention(_course, False, "mean squared error without its half; BXE as canonical"),

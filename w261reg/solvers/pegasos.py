@@ -59,7 +59,7 @@ class Pegasos(Solver):
 
     name = "pegasos"
     about = (
-        "for hinge with L2: stochastic subgradients within each leaf, averaged, and cutting planes; "
+        "hinge with L2: subgradient steps in each leaf, averaged, and cutting planes; "
         "its residual is the duality gap relative to the objective"
     )
     first_pass = FirstPass.MOMENTS
