@@ -207,7 +207,7 @@ def _support_vectors(p: Problem, u: Array) -> tuple[Array, float]:
         machine: Any = svm.SVC(kernel="linear", C=c, tol=1e-10, shrinking=False)
     else:
         machine = svm.LinearSVC(
-            loss="hinge", C=c, fit_intercept=False, tol=1e-12, max_iter=10_000_000, random_state=0
+            loss="hinge", C=c, fit_intercept=False, tol=1e-8, max_iter=10_000_000, random_state=0
         )
     machine.fit(u[used], p.y[used], sample_weight=p.weight[used])
     b = float(machine.intercept_[0]) if p.fit_intercept else 0.0

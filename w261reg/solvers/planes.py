@@ -131,24 +131,26 @@ def _quadratic_program(p: Array, h: Array, constraints: Array) -> tuple[Array, A
         except linalg.LinAlgError:
             break
         through = linalg.cho_solve(factor, a.T, check_finite=False)
-
-        def move(product: Array, dual: Array = dual, primal: Array = primal, c: Array = c,
-                 s: Array = s, factor: tuple[Array, bool] = factor,
-                 through: Array = through) -> tuple[Array, Array, Array]:  # fmt: skip
-            """Towards c s = c s - product, where the system's other lines hold."""
-            own = linalg.cho_solve(factor, -dual - product / c, check_finite=False)
-            dy = np.linalg.lstsq(a @ through, -primal - a @ own)[0]
-            dc = own + through @ dy
-            return dc, dy, (-product - s * dc) / c
-
-        dc, dy, ds = move(c * s)
+        own = linalg.cho_solve(factor, -dual - s, check_finite=False)
+        dy = _least(a @ through, -primal - a @ own)
+        dc = own + through @ dy
+        ds = -s - s * dc / c
         t = min(_longest(c, dc), _longest(s, ds))
         ahead = float((c + t * dc) @ (s + t * ds)) / k
-        dc, dy, ds = move(c * s + dc * ds - (ahead / mean) ** 3 * mean)
+        product = c * s + dc * ds - (ahead / mean) ** 3 * mean
+        own = linalg.cho_solve(factor, -dual - product / c, check_finite=False)
+        dy = _least(a @ through, -primal - a @ own)
+        dc = own + through @ dy
+        ds = (-product - s * dc) / c
         t = 0.995 * min(_longest(c, dc), _longest(s, ds))
         c = np.maximum(c + t * dc, TINY)
         y, s = y + t * dy, np.maximum(s + t * ds, TINY)
     return best
+
+
+def _least(matrix: Array, rhs: Array) -> Array:
+    """The solution of least norm: the constraints may say the same twice."""
+    return np.asarray(np.linalg.lstsq(matrix, rhs)[0], dtype=float)
 
 
 def _longest(x: Array, step: Array) -> float:
