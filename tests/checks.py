@@ -12,6 +12,8 @@ from w261reg.solvers import SOLVERS, FitResult, Solver, Status, minimise
 
 Array = NDArray[np.float64]
 STEP = float(np.finfo(float).eps ** (1 / 3))
+# the margin (2y - 1) z at which a loss has a kink, or its second derivative a jump
+CORNERS = {"hinge": 1.0, "squared_hinge": 1.0}
 
 
 # --- losses -------------------------------------------------------------------------------------
@@ -49,15 +51,41 @@ def check_loss(loss: Loss) -> None:
     assert (curvature >= 0).all()
     if loss.quadratic:
         assert (curvature == 1).all()
+    assert (np.abs(derivative) <= loss.steepest).all()
+    assert (curvature <= loss.most_curved).all()
+    if loss.kinked:
+        assert not curvature.any()
     h = STEP * np.maximum(1.0, np.abs(z))
+    away = np.abs((2 * y[:, None] - 1) * z - CORNERS.get(loss.name, np.inf)) > h
+    assert away.mean() > 0.9
     slope = (loss.value(y, z + h) - loss.value(y, z - h)) / (2 * h)
-    np.testing.assert_allclose(slope, derivative, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(slope[away], derivative[away], rtol=1e-8, atol=1e-8)
     bend = (loss.derivative(y, z + h) - loss.derivative(y, z - h)) / (2 * h)
-    np.testing.assert_allclose(bend, curvature, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(bend[away], curvature[away], rtol=1e-7, atol=1e-8)
+    _check_corner(loss)
 
     _check_predictions(loss, y, z, derivative)
     _check_null(loss)
     _check_margin(loss, y, z)
+
+
+def _check_corner(loss: Loss) -> None:
+    """Exactly at the margin where l'' jumps: a subderivative, and within what either side has."""
+    if loss.name not in CORNERS:
+        assert not loss.kinked
+        return
+    y, h = np.array([0.0, 1.0]), 1e-7
+    z = (2 * y[:, None] - 1) * CORNERS[loss.name]
+    right = (loss.value(y, z + h) - loss.value(y, z)) / h
+    left = (loss.value(y, z) - loss.value(y, z - h)) / h
+    for derivative in (loss.derivative(y, z), loss.first(y, z)[1]):
+        assert (left - 1e-6 <= derivative).all()
+        assert (derivative <= right + 1e-6).all()
+    assert bool((right - left > 0.5).all()) == loss.kinked
+    low, high = loss.curvature(y, z - h), loss.curvature(y, z + h)
+    assert (np.minimum(low, high) <= loss.curvature(y, z)).all()
+    assert (loss.curvature(y, z) <= np.maximum(low, high)).all()
+    assert bool((low != high).all()) != loss.kinked
 
 
 def _check_predictions(loss: Loss, y: Array, z: Array, derivative: Array) -> None:
@@ -223,8 +251,11 @@ def check_solver(kind: type[Solver], problem: Problem) -> FitResult | None:
     """The solver's answer against an independent one, or its refusal before the first pass."""
     solver = kind(**LONGER.get(kind.name, {}))  # type: ignore[arg-type]
     objective = objective_of(problem, kind.first_pass)
-    refused = (kind.smooth_only and not objective.smooth) or (
-        kind.quadratic_only and not objective.loss.quadratic
+    refused = (
+        (kind.smooth_only and not objective.smooth)
+        or (kind.quadratic_only and not objective.loss.quadratic)
+        or (kind.kinked_only and not objective.loss.kinked)
+        or (objective.loss.kinked and not kind.subgradients)
     )
     if refused:
         try:

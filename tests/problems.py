@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, sparse
-from sklearn import linear_model
+from sklearn import linear_model, svm
 
 from w261reg.aggregators import Sample, Several, Summarise, Summary
 from w261reg.blocks import Block, Census, DenseBlock, SparseBlock
@@ -128,6 +128,10 @@ def pointwise(loss: str, y: Array, z: Array) -> tuple[Array, Array]:
     """l and l', written down once more."""
     if loss == "mse":
         return (y - z) ** 2 / 2, z - y
+    if loss != "bxe":
+        sign = 2 * y - 1
+        short = np.maximum(0, 1 - sign * z)
+        return (short, -sign * (short > 0)) if loss == "hinge" else (short**2, -2 * sign * short)
     return np.logaddexp(0, z) - y * z, 0.5 * (1 + np.tanh(z / 2)) - y
 
 
@@ -180,7 +184,9 @@ def _standardized_answer(p: Problem, u: Array) -> tuple[Array, float]:
         )
         net.fit(u, p.y, sample_weight=p.weight)
         return net.coef_, float(net.intercept_)
-    if p.l1 == 0 and p.reg_param > 0:
+    if p.loss == "hinge":
+        return _support_vectors(p, u)
+    if p.loss == "bxe" and p.l1 == 0 and p.reg_param > 0:
         logistic = linear_model.LogisticRegression(
             C=1 / (p.l2 * total),
             fit_intercept=p.fit_intercept,
@@ -191,6 +197,21 @@ def _standardized_answer(p: Problem, u: Array) -> tuple[Array, float]:
         logistic.fit(u, p.y, sample_weight=p.weight)
         return logistic.coef_[0], float(np.ravel(logistic.intercept_)[0])
     return _split(p, u)
+
+
+def _support_vectors(p: Problem, u: Array) -> tuple[Array, float]:
+    """libsvm, which does not penalise the intercept; liblinear where there is none."""
+    c = 1 / (p.l2 * p.weight.sum())
+    used = p.weight > 0
+    if p.fit_intercept:
+        machine: Any = svm.SVC(kernel="linear", C=c, tol=1e-10, shrinking=False)
+    else:
+        machine = svm.LinearSVC(
+            loss="hinge", C=c, fit_intercept=False, tol=1e-8, max_iter=10_000_000, random_state=0
+        )
+    machine.fit(u[used], p.y[used], sample_weight=p.weight[used])
+    b = float(machine.intercept_[0]) if p.fit_intercept else 0.0
+    return np.asarray(machine.coef_[0], dtype=float), b
 
 
 def scipy_answer(problem: Problem) -> tuple[Array, float]:
@@ -245,7 +266,7 @@ def example(loss: str, seed: int = 1, m: int = 80, n: int = 4, weighted: bool = 
     z = x @ truth + 0.4
     noise = rng.normal(size=m) if loss == "mse" else rng.random(m)
     y: Array = z + noise
-    if loss == "bxe":
+    if loss != "mse":
         y = (noise < 1 / (1 + np.exp(-z))).astype(float)
     weight = 0.7 * rng.integers(0, 4, m).astype(float) if weighted else np.ones(m)
     return Problem(x, y, np.asarray(weight, dtype=float), loss)

@@ -5,7 +5,15 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.checks import DESCENTS
-from tests.problems import Problem, example, objective_of, reference_answer, summary_of, value_at
+from tests.problems import (
+    Problem,
+    example,
+    objective_of,
+    pointwise,
+    reference_answer,
+    summary_of,
+    value_at,
+)
 from w261reg.conventions import Strengths
 from w261reg.losses import LOSSES, get_loss
 from w261reg.objective import standard_penalty
@@ -61,10 +69,18 @@ def test_value_gradient_and_hessian(loss: str) -> None:
         )
 
 
+def null_rms(problem: Problem) -> float:
+    """Root mean square of l' at the null model, row by row."""
+    z = get_loss(problem.loss).null_predictor(float(np.average(problem.y, weights=problem.weight)))
+    at = np.full(len(problem.y), z if problem.fit_intercept else 0.0)
+    slope = pointwise(problem.loss, problem.y, at)[1]
+    return float(np.sqrt(np.average(slope**2, weights=problem.weight)))
+
+
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_null_evaluation_costs_no_pass_and_is_the_same(name: str) -> None:
     loss = get_loss(name)
-    if not loss.canonical:
+    if not (loss.canonical or loss.classification):
         assert objective_of(example("mse").but(loss=name)).null_evaluation() is None
         return
     for problem in problems("bxe" if loss.classification else "mse"):
@@ -72,6 +88,8 @@ def test_null_evaluation_costs_no_pass_and_is_the_same(name: str) -> None:
         known = objective.null_evaluation()
         assert known is not None
         assert objective.dataset.passes == 1
+        if loss.classification:
+            assert objective.rho == pytest.approx(null_rms(problem.but(loss=name)), rel=1e-12)
         direct = objective.evaluate(objective.null_theta(), 2)
         assert known.objective == pytest.approx(direct.objective, rel=1e-13)
         np.testing.assert_allclose(known.gradient, direct.gradient, rtol=1e-10, atol=1e-13)
@@ -232,7 +250,7 @@ def test_a_penalty_beside_the_standard_ones(loss: str, name: str) -> None:
         objective = objective_of(problem, extra=extra)
         if solver in DESCENTS or (kind.smooth_only and not objective.smooth):
             continue
-        if kind.quadratic_only and loss != "mse":
+        if kind.kinked_only or (kind.quadratic_only and loss != "mse"):
             continue
         result = minimise(kind(), objective)
         assert result.status == "converged", (solver, result.message)

@@ -92,7 +92,7 @@ def fit_pyspark(
     max_iter: int,
     tol: float,
 ) -> SparkAnswer:
-    """Fit with VectorAssembler and LinearRegression or LogisticRegression.
+    """Fit with VectorAssembler and LinearRegression, LogisticRegression or LinearSVC.
 
     Args:
         frame: the table.
@@ -101,7 +101,7 @@ def fit_pyspark(
         objective: for the loss and the intercept.
         max_iter, tol: pyspark.ml's own maxIter and tol.
     """
-    from pyspark.ml.classification import LogisticRegression
+    from pyspark.ml.classification import LinearSVC, LogisticRegression
     from pyspark.ml.feature import StandardScaler, VectorAssembler
     from pyspark.ml.regression import LinearRegression
     from pyspark.sql import functions as F
@@ -136,14 +136,16 @@ def fit_pyspark(
             ).fit(table)
             table, features = scaler.transform(table), "__scaled"
         table = table.cache()
-        kind = LinearRegression if objective.loss.quadratic else LogisticRegression
+        kinds = {"mse": LinearRegression, "bxe": LogisticRegression, "hinge": LinearSVC}
+        kind = kinds[objective.loss.name]
         if objective.loss.quadratic:
             options["solver"] = problem.solver
+        if kind is not LinearSVC:
+            options["elasticNetParam"] = problem.elastic_net_param
         estimator = kind(
             featuresCol=features,
             labelCol="__label",
             regParam=problem.reg_param,
-            elasticNetParam=problem.elastic_net_param,
             standardization=problem.standardization and not problem.standard_scaler,
             fitIntercept=objective.fit_intercept,
             maxIter=max_iter,
@@ -152,7 +154,9 @@ def fit_pyspark(
         )
         fitted = estimator.fit(table)
         seconds = time.perf_counter() - began
-        iterations = int(fitted.summary.totalIterations)
+        # of LinearSVC's model, summary is a method
+        summary = fitted.summary() if kind is LinearSVC else fitted.summary
+        iterations = int(summary.totalIterations)
         table.unpersist()
     w, b = np.array(fitted.coefficients.toArray()), float(fitted.intercept)
     about = kind.__name__ + (f'(solver="{problem.solver}")' if "solver" in options else "")
@@ -186,6 +190,13 @@ def check_comparable(settings: Settings, standard_scaler: bool) -> None:
     if settings.penalties or settings.penalty:
         names = ", ".join([*settings.penalties, *filter(None, [settings.penalty])])
         raise InputError(f"compare needs L1 and L2 only: pyspark.ml has no {names}")
+    if settings.loss not in ("mse", "bxe", "hinge"):
+        raise InputError(f"compare needs loss mse, bxe or hinge: pyspark.ml has no {settings.loss}")
+    if settings.loss == "hinge" and settings.elastic_net_param > 0:
+        raise InputError(
+            "compare needs elastic_net_param 0 for loss hinge, not "
+            f"{settings.elastic_net_param:g}: pyspark.ml's LinearSVC has an L2 penalty only"
+        )
     if not standard_scaler:
         return
     if not settings.standardization:

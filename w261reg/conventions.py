@@ -116,7 +116,7 @@ def _glmnet(given: _Given) -> _Terms:
 
 
 def _sklearn(given: _Given) -> _Terms:
-    """scikit-learn: C of LogisticRegression; alpha of Ridge (no L1 part), Lasso or ElasticNet."""
+    """scikit-learn: C of a classifier; alpha of Ridge (no L1 part), Lasso or ElasticNet."""
     lam, a, weight = given.reg_param, given.mix, given.summary.weight
     if given.loss.classification:
         return _Terms(a / (lam * weight), (1 - a) / (lam * weight), weight)
@@ -154,7 +154,9 @@ CONVENTIONS: Final[dict[str, Convention]] = {
     ),
     "canonical": Convention(_canonical, True, "the objective F as it stands"),
     "sklearn": Convention(
-        _sklearn, False, "C of LogisticRegression; alpha of Ridge, or of ElasticNet where mixed"
+        _sklearn,
+        False,
+        "C of LogisticRegression and LinearSVC; alpha of Ridge, or of ElasticNet where mixed",
     ),
     "glmnet": Convention(_glmnet, True, "lambda of R's glmnet"),
     "course": Convention(_course, False, "mean squared error without its half; BXE as canonical"),
@@ -169,6 +171,8 @@ def check_terms(convention: str, loss: Loss, reg_param: float, elastic_net_param
             "reg_param is scikit-learn's C under convention sklearn and must be > 0, not 0; for no "
             "penalty use convention canonical"
         )
+    if convention in ("homework", "glmnet") and loss.classification and not loss.probabilistic:
+        raise InputError(f"convention {convention} has no loss {loss.name}: use canonical")
     if convention == "homework" and not loss.classification:
         raise InputError(f"convention homework is for classification, not loss {loss.name!r}")
     if convention == "homework" and elastic_net_param != 0:

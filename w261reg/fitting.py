@@ -30,7 +30,7 @@ from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
 from w261reg.objective import Objective
 from w261reg.own import sources
-from w261reg.posing import feature_orders, kinked, pose
+from w261reg.posing import feature_orders, kinked, pose, ridge
 from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Steps, minimise
 from w261reg.solvers.certificates import storage_bound
 from w261reg.solvers.choose import ASSUMED_ROWS, Choice, Size, choose
@@ -75,11 +75,11 @@ def fit(
     few = dataset.preview if warm is None and not loss.quadratic else None
     size = _size(dataset, few is not None)
     if settings.solver == "auto":
-        choice = choose(loss, size, kinky, settings.step_size)
+        choice = choose(loss, size, kinky, settings.step_size, ridge(settings))
     else:
         choice = Choice(settings.solver, "the user's choice", {})
     kind = SOLVERS[choice.solver]
-    kind.check(loss, kinky)
+    kind.check(loss, kinky, ridge(settings))
     ahead = None
     if few is not None and kind.head_start:
         ahead = head_start(settings, few(), size.rows, loss, orders)

@@ -12,7 +12,7 @@ from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.losses import get_loss
 from w261reg.objective import Objective
-from w261reg.posing import pose
+from w261reg.posing import feature_orders, pose
 from w261reg.sources import Columns
 
 Array = NDArray[np.float64]
@@ -126,7 +126,7 @@ def check_dataset(
     loss = get_loss(settings.loss)
     summary = dataset.aggregate(Summarise(dataset.n_features, gram=False))
     check_summary(summary, columns, loss)
-    objective = pose(settings, dataset, loss, summary)
+    objective = pose(settings, dataset, loss, summary, feature_orders(settings, columns.names))
     rng = np.random.default_rng(seed)
     if at is None:
         theta, where = random_point(objective, rng), f"at a random point (seed {seed})"

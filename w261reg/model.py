@@ -203,8 +203,8 @@ class Model:
 
         Returns:
             For a matrix, the predictions (m,). For a Spark DataFrame, it with the columns
-            `prediction` and, for classes, `probability` (of the second class) appended; for any
-            other table, the same as a pandas DataFrame.
+            `prediction` and, for classes of a loss that gives it, `probability` (of the second
+            class) appended; for any other table, the same as a pandas DataFrame.
 
         Raises:
             InputError: a feature is missing, or has values that are not usable.
@@ -219,6 +219,8 @@ class Model:
         """P(second class) for each row of a matrix, table or path: (m,)."""
         if self.classes is None:
             raise InputError(f"probability is for classification, not for loss {self.loss!r}")
+        if not LOSSES[self.loss].probabilistic:
+            raise InputError(f"a model of loss {self.loss!r} gives classes, no probability")
         if is_spark_frame(data):
             raise InputError("probability is a column of what predict gives for a Spark DataFrame")
         return np.asarray(self._table(data)["probability"].to_numpy())

@@ -16,7 +16,8 @@ class NullModel:
     """The mean loss at weights 0 and the best intercept, without a pass over the data.
 
     A canonical loss has l' = mu - y, so that its gradient there is E[(mu - y) x], and its Hessian
-    l'' times the second moments of x.
+    l'' times the second moments of x. For labels of 0 and 1 the same holds of any loss, as
+    everything there is linear in y: l' = a + c y.
 
     Args:
         loss: pointwise loss.
@@ -38,12 +39,40 @@ class NullModel:
     def _z(self) -> float:
         return float(self.theta[-1]) if self.fit_intercept else 0.0
 
+    @property
+    def _by_class(self) -> bool:
+        return self.loss.classification and not self.loss.canonical
+
+    @property
+    def known(self) -> bool:
+        """Whether moments give value and gradient."""
+        return self.loss.canonical or self.loss.classification
+
+    @property
+    def even(self) -> bool:
+        """Whether moments give the Hessian, too: l'' is one number for all rows."""
+        if self.loss.canonical:
+            return True
+        return self.loss.classification and len(set(self._of_classes()[2].tolist())) == 1
+
+    def _of_classes(self) -> tuple[Array, Array, Array]:
+        """l, l' and l'' for the labels 0 and 1, (2,) each."""
+        z = np.full((2, 1), self._z)
+        value, derivative, curvature = self.loss.all(np.array([0.0, 1.0]), z)
+        return value[:, 0], derivative[:, 0], curvature[:, 0]
+
+    @property
+    def _shares(self) -> Array:
+        return np.array([1.0 - self.summary.y_mean, self.summary.y_mean])
+
     def mean(self) -> float:
         """mu: the prediction for every row."""
         return float(self.loss.mean(np.array([self._z]))[0])
 
     def rms(self) -> float:
         """Root mean square of l', from moments."""
+        if self._by_class:
+            return float(np.sqrt(self._shares @ self._of_classes()[1] ** 2))
         if not self.loss.canonical:
             return self._other_rms()
         sd = float(self.summary.sd()[-1])
@@ -53,11 +82,9 @@ class NullModel:
         return max(abs(self.summary.y_mean), 1.0)  # a constant label is fitted exactly: any unit
 
     def _other_rms(self) -> float:
-        """That of two labels with the data's mean and deviation: for classes, of all there are."""
+        """That of two labels with the data's mean and deviation."""
         mean, sd = self.summary.y_mean, float(self.summary.sd()[-1])
         y, share = np.array([mean - sd, mean + sd]), np.full(2, 0.5)
-        if self.loss.classification:
-            y, share = np.array([0.0, 1.0]), np.array([1 - mean, mean])
         with np.errstate(all="ignore"):
             slope = self.loss.derivative(y, np.full((2, 1), self._z))[:, 0]
             rms = float(np.sqrt(share @ slope**2))
@@ -65,6 +92,8 @@ class NullModel:
 
     def value(self) -> float:
         """Mean loss; a canonical l is -y z + a function of z or y."""
+        if self._by_class:
+            return float(self._shares @ self._of_classes()[0])
         y, z = np.array([self.summary.y_mean]), np.array([[self._z]])
         value = float(self.loss.value(y, z)[0, 0])
         if self.loss.quadratic:  # E[(z - y)^2]/2 = (z - E y)^2/2 + var(y)/2
@@ -72,16 +101,32 @@ class NullModel:
         return value
 
     def curvature(self) -> float:
-        """l''."""
+        """l'', or its mean."""
+        if self._by_class:
+            return float(self._shares @ self._of_classes()[2])
         y, z = np.array([self.summary.y_mean]), np.array([[self._z]])
         return float(self.loss.curvature(y, z)[0, 0])
 
+    def slope(self) -> float:
+        """Derivative of the mean loss in the intercept; not 0 where the best one is at a kink."""
+        if self.fit_intercept and not self.loss.kinked:
+            return 0.0
+        if self._by_class:
+            return float(self._shares @ self._of_classes()[1])
+        return self.mean() - self.summary.y_mean
+
     def gradient(self) -> Array:
-        """Gradient of the mean loss in w, active features only, for a canonical loss."""
+        """Gradient of the mean loss in w at a fixed centred intercept, active features only."""
         active = self.coordinates.active
         zero = np.zeros(self.coordinates.n_features + 1, dtype=np.int64)
         covariance = self.summary.label_covariance(zero)[active]
-        shift = self.mean() - self.summary.y_mean
+        if self._by_class:
+            # E[(a + c y) x]; with an intercept x is centred, which leaves the covariance
+            _, (below, above), _ = self._of_classes()
+            shift = 0.0 if self.fit_intercept else self.slope()
+            covariance = (below - above) * covariance
+        else:
+            shift = self.mean() - self.summary.y_mean
         return np.asarray(shift * self.summary.mean[active] - covariance)
 
     def diagonal(self) -> Array:

@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from w261reg.aggregators import Aggregator, Evaluate, Sample, Several, Summarise, Summary, Sums
+from w261reg.aggregators import (
+    Aggregator,
+    Average,
+    Evaluate,
+    LocalSteps,
+    Sample,
+    Several,
+    Summarise,
+    Summary,
+    Sums,
+)
 from w261reg.blas import one_blas_thread
 from w261reg.blocks import symmetric
 from w261reg.conventions import Strengths
@@ -45,6 +55,7 @@ class Evaluation:
         diagonal: of `hessian` (p,), where it alone was asked for.
         beside: F at other points that rode along (k,).
         also: what another aggregator that rode along found.
+        gap: F less a lower bound of its minimum, where a solver has proven one.
     """
 
     theta: Array
@@ -60,11 +71,21 @@ class Evaluation:
     diagonal: Array | None = None
     beside: Array | None = None
     also: Any = None
+    gap: float | None = None
 
     @property
     def finite(self) -> bool:
         """Whether the objective and its gradient are numbers."""
         return bool(np.isfinite(self.objective) and np.isfinite(self.gradient).all())
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """What local steps came to: theta (p,), and a plane height + slope'theta below the loss."""
+
+    theta: Array
+    height: float
+    slope: Array
 
 
 class Objective:
@@ -141,6 +162,11 @@ class Objective:
         """Whether the penalty alone makes sure of an optimum."""
         return any(term.coercive for term in self.penalty.terms)
 
+    @property
+    def ridge(self) -> bool:
+        """Whether the penalty is L2 alone."""
+        return self.strengths.l2 > 0 and self.smooth and not self.extra
+
     def take_gram(self, label: str) -> None:
         """Get the Gram matrix where the first pass did not compute it: one pass."""
         if not self.summary.gram:
@@ -156,13 +182,20 @@ class Objective:
         return self.null.theta.copy()
 
     def null_evaluation(self) -> Evaluation | None:
-        """The evaluation at the null model; None for a loss that is not canonical."""
-        if not self.loss.canonical:
+        """The evaluation at the null model; None where moments do not tell it.
+
+        Without the Hessian where there is no Gram matrix, or l'' is not one number for all rows.
+        """
+        if not self.null.known:
             return None
         raw = np.zeros(self.dataset.n_features)
         raw[self.coordinates.active] = self.null.gradient()
-        hessian = self.null.curvature() * self.null.second_moments() if self.summary.gram else None
+        hessian = None
+        if self.summary.gram and self.null.even:
+            hessian = self.null.curvature() * self.null.second_moments()
         gradient = self._to_theta(raw)
+        if self.fit_intercept:
+            gradient[-1] = self.null.slope()
         return self._evaluation(self.null_theta(), self.null.value(), gradient, hessian, np.inf)
 
     def quadratic_evaluation(self, theta: Array, order: int = 2) -> Evaluation:
@@ -219,7 +252,7 @@ class Objective:
 
     def sampled_null_hessian(self) -> Array | None:
         """F's Hessian at the null model, estimated from the first pass's sample: (p, p)."""
-        if self.sample is None or not self.loss.canonical:
+        if self.sample is None or not self.null.even:
             return None
         hessian = self.null.curvature() * self.null.second_moments(self.sample)
         return self._well_posed(hessian) + self.penalty_hessian(np.zeros(self.dataset.n_features))
@@ -235,6 +268,8 @@ class Objective:
         variance = (self.summary.sd()[active] * self.coordinates.unit) ** 2
         variance = self.coordinates.extended(variance, 1.0)
         level = float(np.mean(np.diagonal(sampled) / variance)) if self.p else 0.0
+        if level == 0.0:  # no sampled row has any curvature: all may be flat but few
+            level = self.null.curvature()
         total: Array = sampled + np.diag(share * level * variance)
         return total
 
@@ -301,6 +336,47 @@ class Objective:
         if beside is not None:
             at = replace(at, beside=self._values(others.pop(), beside))
         return at
+
+    def subgradients(
+        self, thetas: Array, label: str, steps: LocalSteps | None = None
+    ) -> tuple[list[Evaluation], Stepped | None]:
+        """First-order evaluations at each column of thetas (p, k), in one pass.
+
+        Args:
+            thetas: where.
+            label: of the pass.
+            steps: local steps that ride along.
+
+        Returns:
+            The evaluations, and what the steps came to; None where they did not ride, or came to
+            no number.
+        """
+        parts: list[Aggregator[Any]] = [self._evaluate(thetas, 1)]
+        whole = Several(*parts, *([] if steps is None else [steps]))
+        whole.name = f"{label}: {whole.name}"
+        sums, *others = self.dataset.aggregate(whole)
+        found = [
+            self.of_sums(
+                theta,
+                replace(
+                    sums,
+                    value=sums.value[[k]],
+                    gradient=sums.gradient[:, [k]],
+                    intercept=sums.intercept[[k]],
+                    margin=sums.margin[[k]],
+                ),
+                1,
+            )
+            for k, theta in enumerate(thetas.T)
+        ]
+        return found, self._stepped(others[0]) if others else None
+
+    def _stepped(self, own: Average) -> Stepped | None:
+        to, weight = self.coordinates, own.weight
+        theta = to.extended(own.w[to.active] / to.unit / weight, own.b / weight)
+        slope = to.extended(to.unit * (own.slope[to.active] / weight), own.intercept / weight)
+        finite = np.isfinite(theta).all() and np.isfinite(slope).all() and np.isfinite(own.height)
+        return Stepped(theta, own.height / weight, slope) if finite else None
 
     def of_sums(self, theta: Array, sums: Sums, order: int) -> Evaluation:
         """The evaluation at theta (p,) from the sums of all rows about this centre."""

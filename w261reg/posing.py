@@ -95,6 +95,12 @@ def extra_penalties(settings: Settings) -> list[tuple[type[Penalty], float]]:
     return terms
 
 
+def ridge(settings: Settings) -> bool:
+    """Whether the penalty is L2 alone."""
+    own = settings.reg_param > 0 and settings.elastic_net_param == 0
+    return own and not extra_penalties(settings)
+
+
 def kinked(settings: Settings) -> bool:
     """Whether a penalty has an L1 part."""
     own = settings.reg_param > 0 and settings.elastic_net_param > 0

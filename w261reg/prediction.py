@@ -32,24 +32,35 @@ class Predictor:
     loss: Loss
     classes: tuple[Any, ...] | None
 
+    @property
+    def probabilistic(self) -> bool:
+        """Whether the model says how probable a class is."""
+        return get_loss(self.loss).probabilistic
+
     def linear(self, block: Block) -> Array:
         """z = X w + b, (b,)."""
         return block.dot(self.w[:, None], np.zeros_like(self.w))[:, 0] + self.intercept
 
     def outputs(self, block: Block) -> dict[str, Array | list[Any]]:
-        """The columns to append: prediction and, for classes, the probability of the second."""
+        """The columns to append: prediction and, where the loss gives it, the probability of the
+        second class."""
         z = self.linear(block)
         mean = self.loss.mean(z)
         if self.classes is None:
             return {PREDICTION: mean}
         values = np.array(self.classes, dtype=object)[(z > 0).astype(int)]
+        if not self.probabilistic:
+            return {PREDICTION: values.tolist()}
         return {PREDICTION: values.tolist(), PROBABILITY: mean}
 
     def types(self) -> dict[str, pa.DataType]:
         """The Arrow types of `outputs`, the same for every batch."""
         if self.classes is None:
             return {PREDICTION: pa.float64()}
-        return {PREDICTION: pa.array(list(self.classes)).type, PROBABILITY: pa.float64()}
+        kind = pa.array(list(self.classes)).type
+        if not self.probabilistic:
+            return {PREDICTION: kind}
+        return {PREDICTION: kind, PROBABILITY: pa.float64()}
 
     def append(self, batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
         """The batch with the predictions appended.

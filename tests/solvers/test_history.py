@@ -26,7 +26,9 @@ CASES = [
     for solver, kind in sorted(SOLVERS.items())
     for loss in ("mse", "bxe")
     for mix in (0.0, 0.5)
-    if not (kind.quadratic_only and loss != "mse") and not (kind.smooth_only and mix)
+    if not (kind.quadratic_only and loss != "mse")
+    and not kind.kinked_only
+    and not (kind.smooth_only and mix)
 ]
 
 

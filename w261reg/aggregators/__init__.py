@@ -3,6 +3,7 @@
 from w261reg.aggregators.base import Aggregator
 from w261reg.aggregators.descent import Descend, Trail
 from w261reg.aggregators.evaluation import Evaluate, Sums
+from w261reg.aggregators.local_steps import Average, LocalSteps
 from w261reg.aggregators.sample import Sample
 from w261reg.aggregators.scores import ClassificationScores, RegressionScores
 from w261reg.aggregators.several import Several
@@ -11,9 +12,11 @@ from w261reg.aggregators.triangular import Triangular
 
 __all__ = [
     "Aggregator",
+    "Average",
     "ClassificationScores",
     "Descend",
     "Evaluate",
+    "LocalSteps",
     "RegressionScores",
     "Sample",
     "Several",

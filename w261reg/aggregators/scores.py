@@ -133,7 +133,7 @@ class _Scores:
 
 
 class ClassificationScores(_Scores, Aggregator[ClassSums]):
-    """Log loss, AUC, accuracy, precision and recall (threshold: probability 0.5).
+    """Mean loss, AUC, accuracy, precision and recall (the second class is where z > 0).
 
     Args:
         loss, w, b: of the model.
@@ -180,13 +180,12 @@ class ClassificationScores(_Scores, Aggregator[ClassSums]):
     def nbytes(self) -> int:
         return max(24 * MAX_SCORES, 32 * HALF) + 4096
 
-    @staticmethod
-    def metrics(state: ClassSums) -> dict[str, float]:
+    def metrics(self, state: ClassSums) -> dict[str, float]:
         """The metrics by name; NaN where a denominator is 0."""
         (_, fp), (fn, tp) = state.confusion
         return {
             "rows": state.rows,
-            "log_loss": state.loss / state.weight,
+            self.loss.metric: state.loss / state.weight,
             "auc": state.ranks.auc(),
             "accuracy": float(np.trace(state.confusion)) / state.weight,
             "precision": float(tp / (tp + fp)) if tp + fp > 0 else float("nan"),

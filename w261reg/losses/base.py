@@ -28,7 +28,9 @@ class Loss(ABC):
     Class attributes:
         name: as on the command line.
         title: as in a report.
+        metric: the mean loss's name among the metrics of a classifier.
         classification: labels are 0 and 1, and `mean` is the probability of 1.
+        probabilistic: of a classification: without, `mean` is the class itself.
         quadratic: l'' is 1 everywhere, so that one pass (the Gram matrix) holds the whole problem.
         canonical: l' = mean(z) - y, so that moments of the data give the null model's derivatives.
         family: whose negative log likelihood l is, but for constants: bernoulli or gaussian; None
@@ -37,17 +39,23 @@ class Loss(ABC):
         may_separate: without a penalty the infimum may lie at infinity; `margin` says when.
         self_concordant: |l'''| <= l'' and |l'| <= 1, as for logistic loss; proofs need it.
         label_range: the smallest and the largest label that the loss is for.
+        kinked: l has kinks and no curvature beside them, so only subgradients tell anything.
+        steepest: an upper bound of |l'|; infinite where there is none.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    metric: ClassVar[str] = "log_loss"
     classification: ClassVar[bool] = False
+    probabilistic: ClassVar[bool] = True
     quadratic: ClassVar[bool] = False
     canonical: ClassVar[bool] = False
     family: ClassVar[str | None] = None
     may_separate: ClassVar[bool] = False
     self_concordant: ClassVar[bool] = False
     label_range: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
+    kinked: ClassVar[bool] = False
+    steepest: ClassVar[float] = math.inf
     most_curved: ClassVar[float] = math.inf
 
     @property

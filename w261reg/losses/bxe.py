@@ -23,6 +23,7 @@ class BinaryCrossEntropy(Loss):
     family = "bernoulli"
     may_separate = True
     self_concordant = True
+    steepest = 1.0
     most_curved = 0.25
 
     def value(self, y: Array, z: Array) -> Array:

@@ -102,6 +102,8 @@ METRICS = {
     "mae": "Mean absolute error (label units)",
     "r2": "R², share of variance explained",
     "log_loss": "Log loss (nats a row)",
+    "hinge_loss": "Mean hinge loss",
+    "squared_hinge_loss": "Mean squared hinge loss",
     "auc": "Area under the ROC curve",
     "accuracy": "Accuracy",
     "precision": "Precision",

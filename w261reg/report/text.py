@@ -13,6 +13,8 @@ ROUNDING = 1e-14
 # Loss of the model -> (kind of model, name of the loss, its mean as it stands in the objective).
 LOSSES = {
     "mse": ("linear regression", "squared error", "½ mean squared error"),
+    "hinge": ("support vector machine", "hinge loss", "mean hinge loss"),
+    "squared_hinge": ("support vector machine", "squared hinge loss", "mean squared hinge loss"),
     "bxe": ("logistic regression", "binary cross entropy", "mean binary cross entropy"),
 }
 # Strength of a further penalty, by its setting -> the penalty's name.

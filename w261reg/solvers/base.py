@@ -114,6 +114,8 @@ class Solver(ABC):
         tol: the residual at which to stop.
         smooth_only: cannot handle a penalty with an L1 part.
         quadratic_only: needs a quadratic loss.
+        subgradients: a loss with kinks, which has no curvature, is its problem too.
+        kinked_only: no other loss is.
         first_pass: what the first pass should compute.
         ignores_start: a start is of no use to it.
         head_start: starts near the optimum of a few rows, where that is to be had.
@@ -131,6 +133,8 @@ class Solver(ABC):
     about: ClassVar[str]
     smooth_only: ClassVar[bool] = False
     quadratic_only: ClassVar[bool] = False
+    subgradients: ClassVar[bool] = False
+    kinked_only: ClassVar[bool] = False
     first_pass: ClassVar[FirstPass] = FirstPass.GRAM
     ignores_start: ClassVar[bool] = False
     head_start: ClassVar[bool] = False
@@ -190,12 +194,13 @@ class Solver(ABC):
         return ""
 
     @classmethod
-    def check(cls, loss: Loss, kinked: bool) -> None:
+    def check(cls, loss: Loss, kinked: bool, ridge: bool = True) -> None:
         """Raise InputError where a problem is not this solver's: before the first pass.
 
         Args:
             loss: the loss.
             kinked: whether a penalty has an L1 part.
+            ridge: whether the penalty is L2 alone.
         """
         if cls.smooth_only and kinked:
             raise InputError(
@@ -204,6 +209,12 @@ class Solver(ABC):
             )
         if cls.quadratic_only and not loss.quadratic:
             raise InputError(f"solver {cls.name} needs a quadratic loss, not {loss.name}; use auto")
+        if loss.kinked and not cls.subgradients:
+            raise InputError(
+                f"solver {cls.name} needs a loss with a derivative, not {loss.name}; use auto"
+            )
+        if cls.kinked_only and not loss.kinked:
+            raise InputError(f"solver {cls.name} is for loss hinge, not {loss.name}; use auto")
 
 
 @dataclass(frozen=True)
@@ -263,7 +274,7 @@ def minimise(
     Raises:
         InputError: the solver cannot handle this problem.
     """
-    solver.check(objective.loss, not objective.smooth)
+    solver.check(objective.loss, not objective.smooth, objective.ridge)
     began = time.perf_counter() if began is None else began
     objective.by_gram = objective.summary.gram and solver.by_gram(objective.loss)
     try:

@@ -28,6 +28,8 @@ def suboptimality_bound(objective: Objective, evaluation: Evaluation) -> float |
             _gap(objective, evaluation),
             _quadratic(objective, evaluation),
             _self_concordant(objective, evaluation),
+            evaluation.gap,
+            0.0 if evaluation.objective == 0.0 else None,  # no loss or penalty is negative
         )
         if bound is not None and math.isfinite(bound)
     ]
@@ -39,10 +41,11 @@ def suboptimality_bound(objective: Objective, evaluation: Evaluation) -> float |
 def storage_bound(objective: Objective, evaluation: Evaluation) -> float | None:
     """How far at most rounding the stored features moved F at this theta; None without rounding.
 
-    A row's z moves by delta'w. With e = sum_j |w_j| rms(delta_j) >= rms(delta'w) (Minkowski) and a
-    quadratic loss, |l(z + d) - l(z)| <= |z - y| |d| + d^2/2, whose mean is at most rms(z - y) e +
-    e^2/2 (Cauchy and Schwarz). Logistic loss has |l'| <= 1, so that its mean moves by e at most.
-    A standardized penalty moves with the standard deviations d_j, each by rms(delta_j) at most.
+    A row's z moves by delta'w. With e = sum_j |w_j| rms(delta_j) >= rms(delta'w) (Minkowski) and
+    |l'| <= c, the mean loss moves by c e at most. With 0 <= l and l'' <= c, |l'| <= sqrt(2 c l) and
+    |l(z + d) - l(z)| <= |l'| |d| + c d^2/2, whose mean is at most sqrt(2 c mean l) e + c e^2/2
+    (Cauchy and Schwarz). A standardized penalty moves with the standard deviations d_j, each by
+    rms(delta_j) at most.
     """
     rounding = objective.summary.census.rounding
     if rounding is None or objective.extra:
@@ -50,10 +53,11 @@ def storage_bound(objective: Objective, evaluation: Evaluation) -> float | None:
     w = np.abs(objective.coordinates.weights(evaluation.theta))
     rms = np.sqrt(rounding / objective.summary.weight)
     e = float(w @ rms)
-    if objective.loss.quadratic:
-        moved = math.sqrt(2 * max(evaluation.loss, 0.0)) * e + e**2 / 2
-    elif objective.loss.self_concordant:
-        moved = e
+    steepest, curved = objective.loss.steepest, objective.loss.most_curved
+    if math.isfinite(steepest):
+        moved = steepest * e
+    elif math.isfinite(curved):
+        moved = math.sqrt(2 * curved * max(evaluation.loss, 0.0)) * e + curved * e**2 / 2
     else:
         return None
     strengths, sd = objective.strengths, objective.summary.sd()[:-1]

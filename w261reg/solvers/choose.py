@@ -104,7 +104,9 @@ class Choice:
     estimates: dict[str, Estimate]
 
 
-def choose(loss: Loss, size: Size, kinked: bool, step_size: float | None) -> Choice:
+def choose(
+    loss: Loss, size: Size, kinked: bool, step_size: float | None, ridge: bool = True
+) -> Choice:
     """The candidate of least estimated cost.
 
     Args:
@@ -112,9 +114,15 @@ def choose(loss: Loss, size: Size, kinked: bool, step_size: float | None) -> Cho
         size: of the problem.
         kinked: whether a penalty has an L1 part.
         step_size: a fixed step the user asked for, or None.
+        ridge: whether the penalty is L2 alone.
     """
     if step_size is not None:
         return Choice("gd", "a step size was given", {})
+    if loss.kinked:
+        why = f"the loss {loss.name} has kinks, and the penalty is "
+        if ridge:
+            return Choice("pegasos", why + "L2 alone", {})
+        return Choice("gd", why + "not L2 alone", {})
     estimates = _estimates(loss, size, kinked)
     name = min(estimates, key=lambda solver: estimates[solver].seconds)
     if len(estimates) == 1:

@@ -32,6 +32,7 @@ class GradientDescent(Descent):
     about = "gradient descent: fixed step with --step-size, else Armijo; subgradient under L1"
     takes_batches = False
     step_rules = (*RATES, "armijo")
+    subgradients = True
 
     def advance(self, trail: Trail, gradient: Array, eta: float) -> Trail:
         return replace(trail, point=trail.point - eta * gradient, steps=trail.steps + 1)
@@ -67,6 +68,9 @@ class GradientDescent(Descent):
         )
         found = search(objective, ray)
         if found is None:
+            if objective.loss.kinked:
+                kinked = "the subgradient is no direction of descent at a kink: give a step_size"
+                return replace(state, stalled=kinked)
             kinked = "the subgradient is no direction of descent at a kink: try solver proximal"
             return replace(state, stalled=STALLED if objective.smooth else kinked)
         after, step = found
