@@ -219,7 +219,7 @@ class Model:
         """P(second class) for each row of a matrix, table or path: (m,)."""
         if self.classes is None:
             raise InputError(f"probability is for classification, not for loss {self.loss!r}")
-        if not LOSSES[self.loss].probabilistic:
+        if not self.loss_object.probabilistic:
             raise InputError(f"a model of loss {self.loss!r} gives classes, no probability")
         if is_spark_frame(data):
             raise InputError("probability is a column of what predict gives for a Spark DataFrame")

@@ -35,7 +35,7 @@ class Predictor:
     @property
     def probabilistic(self) -> bool:
         """Whether the model says how probable a class is."""
-        return get_loss(self.loss).probabilistic
+        return self.loss.probabilistic
 
     def linear(self, block: Block) -> Array:
         """z = X w + b, (b,)."""
