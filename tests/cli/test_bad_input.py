@@ -253,6 +253,11 @@ def test_settings(run: Run, data: Path, out: Path, name: str) -> None:
     assert names_in(out.parent) == []
 
 
+def test_compare_with_a_penalty_that_pyspark_has_not(run: Run, data: Path, out: Path) -> None:
+    refused(run("compare", data, *FIT, "--smooth-param", "1", "--out", out), "no smooth_param")
+    assert names_in(out.parent) == []
+
+
 @pytest.mark.parametrize("command", ["train", "compare"])
 @pytest.mark.parametrize("missing", ["data", "label", "loss", "out"])
 def test_what_is_required(run: Run, data: Path, out: Path, command: str, missing: str) -> None:

@@ -381,6 +381,41 @@ def test_level_weights_that_separate(solver: str, size: tuple[float, ...]) -> No
     )
 
 
+def test_a_direction_that_the_penalty_sees_separates_nothing() -> None:
+    """Far along one that tells the classes apart the penalty has the last word."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(60, 3))
+    problem = Problem(x, (x[:, 0] > x[:, 1]).astype(float), np.ones(60), "bxe")
+    bare, smooth = objective_of(problem), objective_of(problem, extra=(Smooth(0.5),))
+    theta = bare.coordinates.theta(np.array([30.0, -30.0, 0.0]), 0.0)
+    assert existence(bare, bare.evaluate(theta, 2)) is Existence.SEPARATED
+    assert existence(smooth, smooth.evaluate(theta, 2)) is not Existence.SEPARATED
+
+
+@pytest.mark.parametrize("loss", ["mse", "bxe"])
+def test_directions_that_the_penalty_alone_sees(loss: str) -> None:
+    """Of two copied columns, one copy is told apart by the penalty, and one by nothing."""
+    rng = np.random.default_rng(29)
+    a, b, c = rng.normal(size=(3, 80))
+    z = a - b + 0.5 * c
+    y = z + rng.normal(size=80)
+    if loss == "bxe":
+        y = (rng.random(80) < 1 / (1 + np.exp(-z))).astype(float)
+    problem = Problem(np.column_stack([a, a, b, c, c]), y, np.ones(80), loss)
+    order = np.array([0, 1, 2])
+    objective = objective_of(problem, extra=(Smooth(0.3, order),))
+    result = minimise(SOLVERS["newton"](), objective)
+    assert result.status is Status.CONVERGED
+    assert "rank 5 of 6" in result.message
+    # least (w0 - w1)^2 + (w1 - w2)^2 for w0 + w1 as the data wants it
+    assert 2 * (result.w[0] - result.w[1]) == pytest.approx(result.w[1] - result.w[2], rel=1e-7)
+    assert result.w[3] == pytest.approx(result.w[4], rel=1e-9)
+    assert result.suboptimality_bound is not None
+    best = best_of(problem, 0.3, differences(5, order))
+    assert result.evaluation.objective == pytest.approx(best, rel=1e-11)
+    assert result.suboptimality_bound < 1e-10 * best
+
+
 def test_the_status_is_that_of_linear_programming() -> None:
     """An optimum exists if no direction that the penalty does not see separates."""
     rng = np.random.default_rng(17)
