@@ -142,6 +142,7 @@ def test_predictions_are_classes_without_probability(loss: str, tmp_path: Path) 
     assert "Support vector machine of kind on 4 features" in page
     assert f"mean {loss.replace('_', ' ')} loss" in page
     assert f"Mean {loss.replace('_', ' ')} loss" in page
+    assert ("its proven lower bound" in page) == (loss == "hinge")
     assert "above the optimum" in model.summary()
 
 

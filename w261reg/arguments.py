@@ -126,7 +126,7 @@ def _add_solver(group: Any) -> None:
     about = "fixed step of gradient descent, in the convention's terms; default: Armijo's rule"
     _option(group, "--step-size", about, type=_number, metavar="S")
     _option(group, "--max-iter", "the most iterations; default 100", type=_integer, metavar="N")
-    about = "scale-free optimality residual at which to stop; default 1e-9"
+    about = "scale-free optimality residual at which to stop; of pegasos the gap; default 1e-9"
     _option(group, "--tol", about, type=_number, metavar="E")
     _option(group, "--warm-start", "start from this model's coefficients", metavar="MODEL")
 

@@ -40,7 +40,7 @@ class Settings:
         solver: a name in SOLVERS, or auto.
         step_size: fixed step of gradient descent, in the convention's terms; None is Armijo.
         max_iter: the most iterations.
-        tol: the scale-free optimality residual at which to stop.
+        tol: the scale-free optimality residual, or relative duality gap, at which to stop.
         warm_start: a model to start from.
         aggregation_depth: levels of merging in a pass; None chooses.
         storage: type of the packed features: float64, or float32 at half the size of dense rows;
