@@ -154,7 +154,7 @@ def _add_solver(group: Any) -> None:
     _option(group, "--solver", f"default auto. {about}", metavar=names)
     _add_steps(group)
     _option(group, "--max-iter", "the most iterations; default 100", type=_integer, metavar="N")
-    about = "scale-free optimality residual at which to stop; default 1e-9"
+    about = "scale-free optimality residual at which to stop; of pegasos the gap; default 1e-9"
     _option(group, "--tol", about, type=_number, metavar="E")
     _option(group, "--warm-start", "start from this model's coefficients", metavar="MODEL")
 

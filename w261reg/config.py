@@ -47,7 +47,7 @@ class Settings:
         batch_rows: rows of a mini-batch; None is all rows (sgd: 32).
         seed: of the order of rows in mini-batches; None is 0.
         max_iter: the most iterations.
-        tol: the scale-free optimality residual at which to stop.
+        tol: the scale-free optimality residual, or relative duality gap, at which to stop.
         warm_start: a model to start from.
         aggregation_depth: levels of merging in a pass; None chooses.
         storage: type of the packed features: float64, or float32 at half the size of dense rows;

@@ -51,7 +51,7 @@ class Model:
         l1, l2: the effective canonical strengths.
         objective: canonical F at the coefficients.
         status: converged, max_iter, diverged or separated; message is the sentence.
-        optimality_residual: scale-free; `tol` bounds it.
+        optimality_residual: scale-free; `tol` bounds it. Of pegasos the relative duality gap.
         suboptimality_bound: objective - optimum is proven to be at most this; None without proof.
         n_iter, n_passes: iterations, and passes over the data with that which packs it.
         solver, why_solver: which solver, and why that one.

@@ -238,6 +238,19 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "empty feature": (("--features", "a,,b"), ("features must be column names",)),
     "gram for bxe": (("--solver", "gram"), ("gram needs a quadratic loss",)),
     "newton with L1": (("--solver", "newton", "--elastic-net-param", "1"), ("newton", "L1")),
+    "newton for hinge": (
+        ("--loss", "hinge", "--solver", "newton"), ("newton needs a loss with a derivative",)),
+    "pegasos for bxe": (("--solver", "pegasos"), ("pegasos is for loss hinge, not bxe",)),
+    "pegasos without a penalty": (
+        ("--loss", "hinge", "--solver", "pegasos", "--reg-param", "0"), ("reg_param > 0",)),
+    "pegasos with L1": (
+        ("--loss", "hinge", "--solver", "pegasos", "--elastic-net-param", "0.5"),
+        ("pegasos needs", "elastic_net_param 0")),
+    "glmnet for hinge": (
+        ("--loss", "hinge", "--convention", "glmnet"), ("glmnet has no loss hinge",)),
+    "homework for squared hinge": (
+        ("--loss", "squared_hinge", "--convention", "homework"),
+        ("homework has no loss squared_hinge",)),
     "homework with L1": (
         ("--convention", "homework", "--elastic-net-param", "1"), ("homework", "must be 0")),
     "C of 0": (("--convention", "sklearn", "--reg-param", "0"), ("reg_param", "must be > 0")),

@@ -62,3 +62,34 @@ def test_standard_scaler_where_it_would_differ(
     )  # fmt: skip
     refused(answer, "standard_scaler")
     assert names_in(out.parent) == []
+
+
+@pytest.mark.parametrize("standard", [True, False])
+def test_hinge_is_linear_svcs(run: Run, out: Path, standard: bool) -> None:
+    """One-sided: pyspark.ml's optimiser stops before the optimum."""
+    answer = run(
+        "compare", IONOSPHERE, "--label", "label", "--positive", "g", "--loss", "hinge",
+        "--reg-param", "0.05", "--max-iter", "200", "--out", out,
+        "--standardization" if standard else "--no-standardization",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    result = json.loads((out / "comparison.json").read_text())
+    ours, theirs = result["engines"]["w261reg"], result["engines"]["pyspark.ml"]
+    assert ours["status"] == "converged"
+    assert theirs["about"] == "LinearSVC"
+    assert ours["objective"] <= theirs["objective"] <= ours["objective"] * 1.02
+    assert theirs["metrics"]["hinge_loss"] == pytest.approx(ours["metrics"]["hinge_loss"], abs=0.02)
+    assert "LinearSVC" in (out / "report.html").read_text()
+
+
+def test_what_pyspark_has_not(run: Run, out: Path) -> None:
+    for more, says in (
+        (("--loss", "squared_hinge"), "compare needs loss mse, bxe or hinge"),
+        (("--loss", "hinge", "--elastic-net-param", "0.5"), "elastic_net_param 0 for loss hinge"),
+    ):
+        answer = run(
+            "compare", IONOSPHERE, "--label", "label", "--positive", "g", "--reg-param", "0.05",
+            "--out", out, *more,
+        )  # fmt: skip
+        refused(answer, says)
+    assert names_in(out.parent) == []

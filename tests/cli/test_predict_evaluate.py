@@ -55,6 +55,26 @@ def test_classes(
     assert not [name for name in names_in(models) if "partial" in name]
 
 
+def test_classes_of_a_support_vector_machine(run: Run, no_figures: None, data: Path) -> None:
+    """By the sign of z, and no column of probabilities; evaluate knows its loss."""
+    folder = data.parent
+    run(
+        "train", data, "--label", "word", "--positive", "yes", "--features", "a,b,c",
+        "--loss", "hinge", "--reg-param", "0.05", "--out", folder / "svm",
+    ).ok()  # fmt: skip
+    run("predict", folder / "svm", data, "--out", folder / "p.csv").ok()
+    got = pd.read_csv(folder / "p.csv")
+    assert list(got) == [*table(), "prediction"]
+    z = linear(folder / "svm")
+    assert got.prediction.tolist() == np.where(z > 0, "yes", "no").tolist()
+    answer = run("evaluate", folder / "svm", data, "--label", "word").ok()
+    found = json.loads(answer.out)
+    sign = np.where(table().word == "yes", 1.0, -1.0)
+    assert found["hinge_loss"] == pytest.approx(np.maximum(0, 1 - sign * z).mean(), rel=1e-12)
+    assert found["auc"] == pytest.approx(metrics.roc_auc_score(sign, z), rel=1e-12)
+    assert "log_loss" not in found
+
+
 def test_regression_by_model_file_from_parquet(run: Run, models: Path, tmp_path: Path) -> None:
     data = tmp_path / "t.parquet"
     pq.write_table(pa.Table.from_pandas(table(), preserve_index=False), data, row_group_size=30)

@@ -29,6 +29,7 @@ from w261reg.solvers.planes import Planes, floor
 
 Array = NDArray[np.float64]
 BOTH = (True, False)
+minimize_by_scipy: Any = optimize.minimize
 EVERY = list(itertools.product((0.3, 0.02, 0.002), BOTH, BOTH, BOTH, BOTH))
 
 
@@ -75,7 +76,7 @@ def test_hinge_against_a_linear_program_in_the_limit(intercept: bool) -> None:
     m, n = problem.x.shape
     sign = 2 * problem.y - 1
     design = np.column_stack([problem.x, np.full(m, float(intercept))])
-    program = optimize.linprog(
+    program: Any = optimize.linprog(
         np.concatenate([np.zeros(n + 1), np.full(m, 1 / m)]),
         A_ub=-np.hstack([sign[:, None] * design, np.eye(m)]),
         b_ub=-np.ones(m),
@@ -117,7 +118,7 @@ def test_bound_is_the_dual_objective_of_feasible_multipliers() -> None:
         v = x.T @ (alpha * sign) / d
         return float(alpha.sum() - v @ v / (2 * problem.l2))
 
-    found = optimize.minimize(
+    found = minimize_by_scipy(
         lambda alpha: -dual(alpha),
         share / 2,
         jac=lambda alpha: -(1 - sign * ((x / d) @ (x.T @ (alpha * sign) / d)) / problem.l2),
@@ -306,7 +307,7 @@ def test_least_of_planes_is_scipys(seed: int) -> None:
     def f(theta: Array) -> float:
         return float(np.max(planes.heights + planes.slopes.T @ theta) + ridge @ theta**2 / 2)
 
-    level = optimize.minimize(
+    level = minimize_by_scipy(
         lambda t: t[-1] + ridge @ t[:-1] ** 2 / 2,
         np.append(np.zeros(p), 10.0),
         jac=lambda t: np.append(ridge * t[:-1], 1.0),

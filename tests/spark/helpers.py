@@ -8,7 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from w261reg.aggregators import ClassificationScores, Evaluate, Several, Summarise, Triangular
+from w261reg.aggregators import (
+    ClassificationScores,
+    Evaluate,
+    LocalSteps,
+    Several,
+    Summarise,
+    Triangular,
+)
 from w261reg.blocks.store import Packed
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
@@ -84,6 +91,18 @@ def everything(n: int) -> Several:
         Evaluate(loss, np.column_stack([w, -w]), np.array([0.2, 0.1]), centre, 1),
         Triangular(centre, np.ones(n), 0.3),
         ClassificationScores(loss, w, 0.2),
+        LocalSteps(
+            get_loss("hinge"),
+            w,
+            0.2,
+            centre,
+            scale=np.ones(n),
+            l2=0.1,
+            radius=4.0,
+            size=10.0,
+            fit_intercept=True,
+            round=1,
+        ),
     )
 
 

@@ -67,12 +67,12 @@ def test_the_bits_depend_on_the_leaves(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("loss", "solver", "mix"),
     [("mse", "gram", 0.0), ("mse", "gram", 0.7), ("bxe", "newton", 0.0), ("bxe", "proximal", 0.7),
-     ("bxe", "lbfgs", 0.0)],
+     ("bxe", "lbfgs", 0.0), ("hinge", "pegasos", 0.0), ("squared_hinge", "newton", 0.0)],
 )  # fmt: skip
 def test_every_solver(
     spark: "SparkSession", tmp_path: Path, form: str, loss: str, solver: str, mix: float
 ) -> None:
-    path = WRITE[form](tmp_path, loss == "bxe")
+    path = WRITE[form](tmp_path, loss != "mse")
     settings, columns = settings_of(
         path, loss=loss, solver=solver, reg_param=0.02, elastic_net_param=mix
     )

@@ -163,6 +163,12 @@ def residual_sentence(model: dict[str, Any]) -> str:
         "minimum. It is free of the units of features, label and weights, and it is 0 at the "
         "exact minimum."
     )
+    if model.get("solver") == "pegasos":
+        meaning = (
+            "A loss with kinks has no gradient that tends to 0, so the optimality residual of this "
+            "solver is the gap between the objective and its proven lower bound, relative to the "
+            "objective. It is free of units, and 0 at the exact minimum."
+        )
     residual, tol = number(model.get("optimality_residual")), number(model.get("tol"))
     if residual is None:
         return f"{meaning} This run has none to report."
