@@ -168,13 +168,13 @@ def _add_steps(group: Any) -> None:
     rules = list(dict.fromkeys(rule for s in SOLVERS.values() for rule in s.step_rules))
     about = (
         "step t = 1, 2, ... of gradient descent: S (constant, the default), S/t (inverse), "
-        "S/sqrt(t) (inverse_sqrt), or for gd by a line search (armijo)"
+        "S/sqrt(t) (inverse_sqrt), or a line search (armijo: gd alone, its default without S)"
     )
     _option(group, "--step-rule", about, metavar="|".join(rules))
     about = (
-        "rows of a mini-batch of sgd (32), momentum, nesterov, adagrad or adam (all rows); an "
-        "iteration is then a pass, in which each part of the data takes steps of its own, and "
-        "their average"
+        "rows of a mini-batch of sgd (default 32), momentum, nesterov, adagrad or adam (default "
+        "all rows); an iteration is then a pass, in which each part of the data takes steps of its "
+        "own, and the parts' coefficients are averaged"
     )
     _option(group, "--batch-rows", about, type=_integer, metavar="B")
     about = "of the order in which mini-batches take the rows; default 0"

@@ -85,7 +85,7 @@ def fit(
         ahead = head_start(settings, few(), size.rows, loss, orders)
     at_null = warm is None or kind.ignores_start
     batches = settings.batch_rows is not None
-    wanted = kind.wants(loss, n, at_null, batches)
+    wanted = kind.wants(loss, n, settings.max_iter, at_null, batches)
     keep = not kind.needs_no_more(loss, wanted, batches)
     first = _first_pass(dataset, loss, wanted, keep, size.every, ahead)
     summary = first.summary

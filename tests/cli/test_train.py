@@ -241,3 +241,37 @@ def test_step_size_is_the_conventions(run: Run, no_figures: None, data: Path, ou
     x, y = frame[["a", "b", "c"]].to_numpy(), frame.y.to_numpy()
     np.testing.assert_allclose(model["coefficients"], 1e-4 * (x.T @ (y - 0.5)), rtol=1e-12)
     assert model["solver"] == "gd"
+
+
+def test_mini_batches_and_their_repetition(
+    run: Run, no_figures: None, data: Path, tmp_path: Path, out: Path
+) -> None:
+    """From the command line into the run, and from its config.toml into another."""
+    first = tmp_path / "first"
+    model = train(
+        run, data, first, "--reg-param", 0.1, "--solver", "sgd", "--step-rule", "inverse_sqrt",
+        "--batch-rows", 8, "--seed", 2, "--step-size", 0.4, "--max-iter", 4,
+    )  # fmt: skip
+    assert (model["status"], model["n_iter"], model["n_passes"]) == ("max_iter", 4, 6)
+    assert model["lambda_max"] > 0
+    config = tomllib.loads((first / "config.toml").read_text())
+    wanted = {"solver": "sgd", "step_rule": "inverse_sqrt", "batch_rows": 8, "seed": 2}
+    assert {key: config[key] for key in wanted} == wanted
+    run("train", "--config", first / "config.toml", "--out", out).ok()
+    assert model_of(out)["coefficients"] == model["coefficients"]
+    other = train(
+        run, data, tmp_path / "other", "--config", first / "config.toml", "--seed", 3,
+    )  # fmt: skip
+    assert other["coefficients"] != model["coefficients"]
+
+
+def test_a_step_that_is_too_long_is_warned_of(
+    run: Run, no_figures: None, data: Path, out: Path
+) -> None:
+    model = train(
+        run, data, out, "--solver", "gd", "--step-size", 1e4, "--loss", "mse", "--max-iter", 50,
+        code=3,
+    )  # fmt: skip
+    limit = f"longer than 2/lambda_max = {2 / model['lambda_max']:.6g}, so that steps diverge"
+    assert f"step_size 10000 is {limit}" in model["message"]
+    assert model["answer"].warnings[0] == f"warning: step_size 10000 is {limit}"

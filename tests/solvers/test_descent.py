@@ -294,6 +294,16 @@ def test_train_takes_one_pass_where_it_can() -> None:
     assert model.n_passes == 7
 
 
+def test_few_steps_on_many_features_are_worth_passes() -> None:
+    """And a Gram matrix is not."""
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(60, 200)), rng.normal(size=60)
+    for steps, passes in ((3, 4), (6, 1)):
+        model = train(x, y, loss="mse", solver="gd", step_size=1e-3, max_iter=steps)
+        assert (model.n_iter, model.n_passes) == (steps, passes)
+        assert (model.lambda_max is None) == (passes > 1)
+
+
 def test_a_warm_start_of_a_trace_costs_no_pass(tmp_path: Path) -> None:
     problem = PROBLEMS["mse raw"]
     first = train(problem.x, problem.y, loss="mse", solver="gd", max_iter=10)
@@ -565,6 +575,8 @@ def test_lambda_max_in_the_model(tmp_path: Path) -> None:
                 assert found.lambda_max is None
             else:
                 assert found.lambda_max == pytest.approx(wanted, rel=1e-12)
+        words = (tmp_path / solver / "report.html").read_text()
+        assert (f"{wanted:.6g}" in words) == (solver != "lbfgs")
 
 
 # --- the rest -----------------------------------------------------------------------------------

@@ -26,6 +26,9 @@ class Sample(Aggregator[S]):
     def zero(self) -> S:
         return self.inner.zero()
 
+    def begin(self, leaf: int) -> S:
+        return self.inner.begin(leaf)
+
     def add(self, state: S, block: Block) -> S:
         if self.every > 1 and block.rows:
             generator = np.random.default_rng((SEED, block.rows))

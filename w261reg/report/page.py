@@ -233,6 +233,7 @@ def _settings(model: dict[str, Any]) -> list[tuple[str, str]]:
         ("Why this solver", shown(model.get("why_solver"))),
         ("Storage of the features", shown(model.get("storage"))),
         ("Condition number", fmt(number(model.get("condition_number")), 3)),
+        ("Largest curvature (lambda_max)", fmt(number(model.get("lambda_max")), 6)),
     ]
     if len(classes) == 2:
         rows.insert(1, ("Classes", f"{classes[0]} (negative), {classes[1]} (positive)"))

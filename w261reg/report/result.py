@@ -64,11 +64,11 @@ class Result:
     def n_history(self) -> int:
         """Points of a curve: over passes, or over iterations where all came out of one pass.
 
-        One or two iterations out of one pass are a closed form, and no curve.
+        One iteration out of one pass is a closed form, and no curve.
         """
         passes = {value for value in self.history["passes"] if math.isfinite(value)}
         iterations = len(self.history["iteration"])
-        if len(passes) == 1 and iterations > 3:
+        if len(passes) == 1 and iterations > 2:
             return iterations
         return len(passes) if passes else iterations
 

@@ -155,12 +155,15 @@ class Solver(ABC):
         return cls(max_iter, tol)
 
     @classmethod
-    def wants(cls, loss: Loss, n_features: int, at_null: bool, batches: bool) -> FirstPass:
+    def wants(
+        cls, loss: Loss, n_features: int, max_iter: int, at_null: bool, batches: bool
+    ) -> FirstPass:
         """What the first pass should compute for this problem.
 
         Args:
             loss: the loss.
             n_features: n.
+            max_iter: the most iterations.
             at_null: whether the fit starts at the null model.
             batches: whether the user asked for mini-batches.
         """

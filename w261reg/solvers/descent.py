@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 RATES = ("constant", "inverse", "inverse_sqrt")
 # the Gram matrix of so few features takes little beside reading them, and tells lambda_max
 FEW_FEATURES = 128
+# a Gram matrix of n features takes as long as n/40 gradients (n multiply-adds a number at 4e10 a
+# second, against 8 bytes a number at 8e9)
+FEATURES_PER_STEP = 40
 # rounding errors of a sum, beside its largest value by the inequality of Cauchy and Schwarz
 NOISE = 64 * float(np.finfo(float).eps)
 
@@ -90,8 +93,12 @@ class Descent(Solver):
         return cls(max_iter, tol, steps.size, steps.standardized, **own)
 
     @classmethod
-    def wants(cls, loss: Loss, n_features: int, at_null: bool, batches: bool) -> FirstPass:
-        most = MAX_HESSIAN_FEATURES if cls._tells_all(loss, batches) else FEW_FEATURES
+    def wants(
+        cls, loss: Loss, n_features: int, max_iter: int, at_null: bool, batches: bool
+    ) -> FirstPass:
+        most = FEW_FEATURES
+        if cls._tells_all(loss, batches):
+            most = max(most, min(MAX_HESSIAN_FEATURES, FEATURES_PER_STEP * max_iter))
         return FirstPass.GRAM if n_features <= most else FirstPass.MOMENTS
 
     @classmethod
