@@ -326,6 +326,43 @@ def test_the_checks_of_registered_losses_hold_for_one_of_values(tmp_path: Path) 
     assert train([[0.0], [1.0], [2.0], [3.0]], [0.0, 1, 0, 1], loss=Logistic).status == "converged"
 
 
+class _Tabled(ValueOnlyMse):
+    def __init__(self, table: Array) -> None:
+        self.table = table
+
+
+def test_objects_that_differ_in_a_long_array_are_told_apart() -> None:
+    x, y = heavy()
+    one, two = np.zeros(5000), np.zeros(5000)
+    two[2500] = 1.0
+    first = train(x, y, loss=_Tabled(one))
+    second = train(x, y, loss=_Tabled(two))
+    assert first.own_sources != second.own_sources
+    with pytest.raises(InputError, match="has changed since the model was trained"):
+        first.predict(x)
+
+
+def test_a_constant_label() -> None:
+    x, _ = heavy()
+    model = train(x, np.full(len(x), 3.0), loss=ValueOnlyMse, reg_param=0.1, **CANONICAL)
+    assert model.status == "converged"
+    assert model.intercept == pytest.approx(3.0, abs=1e-8)
+
+
+def test_loss_given_anew_is_checked(tmp_path: Path) -> None:
+    x, y = heavy()
+    train(x, y, loss=ValueOnlyMse).save(tmp_path / "m")
+    assert load(tmp_path / "m", loss=ValueOnlyMse()).predict(x).shape == y.shape
+    for loss, says in (
+        ("bxe", "does not go with the classes"),
+        ("nothing", "loss must be one of"),
+        ("gone.py:A", "there is no file gone.py"),
+        (3, "loss must be a name"),
+    ):
+        with pytest.raises(InputError, match=says):
+            load(tmp_path / "m", loss=loss)
+
+
 def test_known_losses_go_by_their_class() -> None:
     x, y = heavy()
     assert train(x, y, loss=LOSSES["mse"]).loss == "mse"

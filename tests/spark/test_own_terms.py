@@ -55,7 +55,7 @@ def test_training_predicting_evaluating(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(rdd, "CLOSURE_BYTES", closure)  # 0: aggregators travel by broadcast
-    options = {"label": "y", "loss": f"{own}:Huber", "reg_param": 0.05, **CANONICAL}
+    options: dict[str, Any] = {"label": "y", "loss": f"{own}:Huber", "reg_param": 0.05, **CANONICAL}
     model = train(str(table), collect_bytes=collect, **options)
     assert model.status == "converged", model.message
     x, y = heavy()
@@ -67,7 +67,7 @@ def test_training_predicting_evaluating(
     np.testing.assert_allclose(rows.prediction, model.predict(x[np.argsort(y)]), rtol=1e-12)
     again = train(frame, collect_bytes=collect, **options)
     np.testing.assert_allclose(again.weights, local.weights, rtol=1e-9)
-    smooth = {"penalty": f"{own}:Smooth", "penalty_param": 0.5}
+    smooth: dict[str, Any] = {"penalty": f"{own}:Smooth", "penalty_param": 0.5}
     check = check_gradient(str(table), **options, **smooth)
     assert check.ok, str(check)
 
