@@ -90,7 +90,11 @@ class GradientCheck:
         return self.gradient.ok and (self.hessian is None or self.hessian.ok)
 
     def __str__(self) -> str:
-        lines = [f"{self.coordinates} coordinates, {self.at}, objective {self.objective:.12g}"]
+        chosen = self.gradient.checked
+        of = f"{chosen:,} of " if chosen < self.coordinates else ""
+        lines = [
+            f"{of}{self.coordinates:,} coordinates, {self.at}, objective {self.objective:.12g}"
+        ]
         lines.append(f"{'':10}{'largest error':>14}  {'tolerance':>9}  {'where':24}  verdict")
         for own in filter(None, (self.gradient, self.hessian)):
             lines.append(

@@ -20,8 +20,8 @@ from scipy import sparse
 
 from w261reg.errors import InputError
 from w261reg.files import local_copy, replace_folder
-from w261reg.losses import LOSSES, OWN, Loss, get_loss
-from w261reg.own import loss_of, name_loss, read_loss, ship_by_value, sources
+from w261reg.losses import LOSSES, Loss, get_loss
+from w261reg.own import check_loss_name, loss_of, name_loss, ship_by_value, sources
 from w261reg.prediction import Predictor, check_free, feature_columns
 from w261reg.solvers import Iteration, Status
 from w261reg.sources import source_of
@@ -176,8 +176,7 @@ class Model:
     def with_loss(self, loss: Any) -> "Model":
         """The model with its loss given anew: path.py:Name, a class or an object of Loss."""
         name = name_loss(loss)
-        if name not in LOSSES and name not in OWN:
-            read_loss(name)
+        check_loss_name(name)
         if get_loss(name).classification != (self.classes is not None):
             raise InputError(f"loss {name} does not go with the classes of the model")
         own = {k: v for k, v in self.own_sources.items() if k != self.loss}

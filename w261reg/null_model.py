@@ -84,6 +84,8 @@ class NullModel:
     def _other_rms(self) -> float:
         """That of two labels with the data's mean and deviation."""
         mean, sd = self.summary.y_mean, float(self.summary.sd()[-1])
+        if sd == 0 and self.fit_intercept:
+            return 1.0  # a constant label is fitted exactly: any unit
         y, share = np.array([mean - sd, mean + sd]), np.full(2, 0.5)
         with np.errstate(all="ignore"):
             slope = self.loss.derivative(y, np.full((2, 1), self._z))[:, 0]

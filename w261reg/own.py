@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from w261reg import losses, penalties
 from w261reg.errors import InputError
 from w261reg.losses import LOSSES, Loss
@@ -220,19 +222,28 @@ def _named(kind: type, given: Any) -> tuple[str, str]:
     path = getattr(module, "__file__", None)
     where = str(path) if path and kind.__module__ != "__main__" else kind.__module__
     name = f"{where}:{kind.__qualname__}"
-    state = {} if isinstance(given, type) else vars(given)
+    state = {} if isinstance(given, type) else getattr(given, "__dict__", {})
     if state:
-        name += "(" + ", ".join(f"{key}={value!r}" for key, value in state.items()) + ")"
+        shown = ", ".join(f"{key}={value!r}" for key, value in state.items())
+        name += f"({shown[:60]}{'...' * (len(shown) > 60)})"
     try:
         text = Path(where).read_bytes() if where == path else inspect.getsource(kind).encode()
     except (OSError, TypeError):
         text = name.encode()
+    # what a name does not show of an object, the sha256 tells
+    if state:
+        text += shown.encode() + b"".join(_bytes(value) for value in state.values())
     for base in kind.__mro__:
         home = base.__module__.partition(".")[0]
         # cloudpickle sends what __main__ defines by itself
-        if home not in ("builtins", "abc", "typing", "__main__", "w261reg"):
+        there = home in ("builtins", "abc", "typing", "__main__", "w261reg")
+        if not there and "site-packages" not in str(inspect.getsourcefile(base)):
             _MODULES[base.__module__] = sys.modules[base.__module__]
     return name, hashlib.sha256(text).hexdigest()
+
+
+def _bytes(value: Any) -> bytes:
+    return value.tobytes() if isinstance(value, np.ndarray) else b""
 
 
 # --- both ---------------------------------------------------------------------------------------

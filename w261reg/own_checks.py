@@ -131,8 +131,8 @@ def check_own_loss(name: str, loss: Loss) -> None:
             found = own.checked(method, shape, found, at)
             wanted = parts[part_name]
             own.equal(method, found, wanted, 1e-9 * (1 + np.abs(wanted)), f"{part_name} gives", at)
-    _check_derivatives(own, parts, y, z)
     _check_convex(own, y, z, value)
+    _check_derivatives(own, parts, y, z)
     _check_mean(own, loss, parts, y, z)
     _check_flags(own, loss, parts, y, z)
     _check_null(own, loss, y)
@@ -155,6 +155,12 @@ def _check_derivatives(own: _Own, parts: dict[str, Array], y: Array, z: Array) -
         found = parts[method]
         between = kink & (found >= sides[0] - noise) & (found <= sides[1] + noise)
         wanted = np.where(between, found, slope)
+        if own.term.numerical and (np.abs(found - wanted) > noise).any():
+            i = tuple(np.argwhere(np.abs(found - wanted) > noise)[0])
+            raise own.wrong(
+                "value",
+                f"is too rough for differences{_at((y, z), i)}: define derivative and curvature",
+            )
         own.equal(method, found, wanted, noise, f"differences of {below} give", (y, z))
     negative = parts["curvature"] < 0
     if negative.any():
