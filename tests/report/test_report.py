@@ -27,6 +27,24 @@ from w261reg.report import summary_rows, write_combined_report, write_report
 from w261reg.report.result import read_result
 
 
+def test_further_penalties(tmp_path: Path) -> None:
+    given = {"smooth_param": 0.25, "smooth_order": ["x2", "x0"], "own_param": 3.0, "off": 0.0}
+    page = report(result(tmp_path / "both", model(penalty_params=given)))
+    for part in (
+        "elastic net and smoothness and own_param penalty",
+        "dj² wj² + 0.25 / 2 · Σk (wk − wk+1)² + own_param of strength 3 The objective",
+        "so these terms do not depend on the units",
+        "in their natural order (x2, x0); differences",
+    ):
+        assert part in page.text, part
+    assert page.row("smooth_order") == ["smooth_order", "x2, x0"]
+    alone = report(result(tmp_path / "alone", model(l1=0.0, l2=0.0, penalty_params=given)))
+    bare = report(result(tmp_path / "bare", model(l1=0.0, l2=0.0)))
+    assert "There is no penalty" not in alone.text
+    assert "There is no penalty" in bare.text
+    assert page.row("smooth_param") == ["smooth_param", "0.25"]
+
+
 def test_page_says_how_good_the_answer_is(tmp_path: Path) -> None:
     page = report(result(tmp_path, compared=True))
     for part in (
