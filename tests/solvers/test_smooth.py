@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import optimize, sparse
 from sklearn import linear_model
 
+from tests.checks import DESCENTS
 from tests.problems import Problem, example, objective_of, pointwise, value_at
 from w261reg import InputError, load, train
 from w261reg.objective import Objective
