@@ -92,6 +92,23 @@ def test_smooth_coefficients_go_along(monkeypatch: pytest.MonkeyPatch, mix: floa
     assert abs(free.weights[3] - free.weights[0]) > 0.5
 
 
+@pytest.mark.parametrize("mix", [0.0, 0.5])
+def test_squared_hinge_starts_ahead_too(monkeypatch: pytest.MonkeyPatch, mix: float) -> None:
+    """Its l'' jumps, and Newton's steps end after few: no more passes, if not always fewer."""
+    x, y = table()
+
+    def fit() -> Model:
+        solver = "proximal" if mix else "newton"
+        return fitted(x, y, loss="squared_hinge", elastic_net_param=mix, solver=solver)
+
+    ahead, plain = fit(), without(monkeypatch, fit)
+    assert ahead.status == plain.status == "converged"
+    assert ahead.history[0].objective < plain.history[0].objective
+    assert ahead.n_passes <= plain.n_passes
+    assert ahead.objective == pytest.approx(plain.objective, rel=1e-13)
+    np.testing.assert_allclose(ahead.weights, plain.weights, rtol=1e-7, atol=1e-10)
+
+
 def test_first_pass_brings_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its objective is that of its weights, and its step is Newton's."""
     x, y = table()

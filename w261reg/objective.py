@@ -81,11 +81,15 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Stepped:
-    """What local steps came to: theta (p,), and a plane height + slope'theta below the loss."""
+    """What local steps came to: theta (p,), and a plane height + slope'theta below the loss.
+
+    `size` is that of the height's terms, which rounding is a share of.
+    """
 
     theta: Array
     height: float
     slope: Array
+    size: float
 
 
 class Objective:
@@ -376,7 +380,7 @@ class Objective:
         theta = to.extended(own.w[to.active] / to.unit / weight, own.b / weight)
         slope = to.extended(to.unit * (own.slope[to.active] / weight), own.intercept / weight)
         finite = np.isfinite(theta).all() and np.isfinite(slope).all() and np.isfinite(own.height)
-        return Stepped(theta, own.height / weight, slope) if finite else None
+        return Stepped(theta, own.height / weight, slope, own.size / weight) if finite else None
 
     def of_sums(self, theta: Array, sums: Sums, order: int) -> Evaluation:
         """The evaluation at theta (p,) from the sums of all rows about this centre."""

@@ -7,7 +7,9 @@ from tests.checks import check_loss
 from w261reg.errors import InputError
 from w261reg.losses import LOSSES, Loss, get_loss
 from w261reg.losses.bxe import BinaryCrossEntropy
+from w261reg.losses.hinge import Hinge
 from w261reg.losses.mse import SquaredError
+from w261reg.losses.squared_hinge import SquaredHinge
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
@@ -42,6 +44,20 @@ def test_mse_is_half_the_square() -> None:
     assert derivative.tolist() == [[2.0], [2.0]]
     assert curvature.tolist() == [[1.0], [1.0]]
     assert SquaredError().null_predictor(2.5) == 2.5
+
+
+def test_hinges_by_hand() -> None:
+    y, z = np.array([1.0, 1.0, 1.0, 0.0, 0.0]), np.array([[0.25], [1.0], [3.0], [0.5], [-2.0]])
+    value, derivative, curvature = Hinge().all(y, z)
+    assert value.ravel().tolist() == [0.75, 0.0, 0.0, 1.5, 0.0]
+    assert derivative.ravel().tolist() == [-1.0, 0.0, 0.0, 1.0, 0.0]
+    assert not curvature.any()
+    value, derivative, curvature = SquaredHinge().all(y, z)
+    assert value.ravel().tolist() == [0.5625, 0.0, 0.0, 2.25, 0.0]
+    assert derivative.ravel().tolist() == [-1.5, 0.0, 0.0, 3.0, 0.0]
+    assert curvature.ravel().tolist() == [2.0, 0.0, 0.0, 2.0, 0.0]
+    assert [Hinge().null_predictor(share) for share in (0.2, 0.5, 0.9)] == [-1.0, 0.0, 1.0]
+    assert SquaredHinge().null_predictor(0.75) == 0.5
 
 
 @pytest.mark.parametrize("z", [-1e3, -745.0, -40.0, -5.0, -1e-9, 0.0, 1e-9, 5.0, 40.0, 745.0, 1e3])
@@ -109,9 +125,28 @@ class _WrongMargin(_Wrong):
         return -super().margin(y, z)
 
 
+class _WrongCorner(Hinge):
+    """No subderivative where the margin is exactly 1."""
+
+    def derivative(self, y, z):  # type: ignore[no-untyped-def]
+        sign = 2.0 * y[:, None] - 1.0
+        return np.where(sign * z == 1.0, sign, super().derivative(y, z))
+
+
+class _WrongBend(SquaredHinge):
+    def curvature(self, y, z):  # type: ignore[no-untyped-def]
+        return super().curvature(y, z) / 2
+
+
+class _TooSteep(SquaredHinge):
+    steepest = 10.0
+
+
 @pytest.mark.parametrize(
-    "kind", [_WrongDerivative, _WrongAll, _WrongNull, _Overflows, _WrongMargin]
-)
+    "kind",
+    [_WrongDerivative, _WrongAll, _WrongNull, _Overflows, _WrongMargin, _WrongCorner, _WrongBend,
+     _TooSteep],
+)  # fmt: skip
 def test_the_check_finds_mistakes(kind: type[Loss]) -> None:
     with pytest.raises((AssertionError, RuntimeWarning)):
         check_loss(kind())

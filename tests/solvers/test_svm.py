@@ -204,6 +204,12 @@ def test_hinge_is_for_first_order_solvers(name: str) -> None:
         minimise(SOLVERS[name](), objective_of(hinge(0.1)))
 
 
+def test_armijos_rule_ends_at_a_kink_and_says_what_to_do() -> None:
+    result = minimise(SOLVERS["gd"](max_iter=1000), objective_of(hinge(0.1)))
+    assert result.status is Status.MAX_ITER
+    assert "give a step_size" in result.message
+
+
 def test_what_pegasos_is_not_for() -> None:
     for loss in ("bxe", "mse", "squared_hinge"):
         with pytest.raises(InputError, match=f"pegasos is for loss hinge, not {loss}; use auto"):
@@ -301,7 +307,7 @@ def test_least_of_planes_is_scipys(seed: int) -> None:
         ridge = np.append(ridge, 0.0)
         p += 1
     slopes = rng.normal(size=(p, k))
-    planes = Planes.none(p).joined(rng.normal(size=k), slopes)
+    planes = Planes.none(p).joined(rng.normal(size=k), slopes, np.zeros(k))
     found = floor(planes, ridge)
 
     def f(theta: Array) -> float:
@@ -329,9 +335,10 @@ def test_least_of_planes_is_scipys(seed: int) -> None:
 
 
 def test_planes_that_are_dropped_and_those_that_are_no_numbers() -> None:
-    planes = Planes.none(1).joined(
-        np.array([1.0, np.nan, 2.0, 3.0]), np.array([[1.0, 1, np.inf, 2]])
-    )
+    heights, slopes = np.array([1.0, np.nan, 2.0, 3.0]), np.array([[1.0, 1.0, np.inf, 2.0]])
+    planes = Planes.none(1).joined(heights, slopes, np.zeros(4))
+    lower = Planes.none(1).joined(heights, slopes, np.ones(4))
+    assert (lower.heights[1:] < planes.heights[1:]).all()
     assert planes.heights.tolist() == [0.0, 1.0, 3.0]
     kept = planes.bearing(np.array([0.0, 0.2, 0.8]), 2)
     assert kept.heights.tolist() == [0.0, 3.0]

@@ -28,6 +28,7 @@ class Average:
         b: sum s b, of the centred intercept.
         height: sum s (l - l' z).
         intercept: sum s l'.
+        size: sum s (l + |l' z|).
         weight: S of these rows.
     """
 
@@ -36,6 +37,7 @@ class Average:
     b: float = 0.0
     height: float = 0.0
     intercept: float = 0.0
+    size: float = 0.0
     weight: float = 0.0
 
 
@@ -118,11 +120,13 @@ class LocalSteps(Aggregator[Average]):
                     t, taken = t + 1, taken + 1
                     z = rows.dot(w[:, None], self.centre) + b
                     value, slope = self.loss.first(rows.y, z)
-                    value, slope = rows.weight @ (value - slope * z), rows.weight[:, None] * slope
+                    pull = slope * z
+                    slope = rows.weight[:, None] * slope
                     gradient = rows.t_dot(slope, self.centre)[:, 0]
                     push = float(slope.sum())
                     if number == epochs - 1:
-                        state.height += float(value[0])
+                        state.height += float(rows.weight @ (value - pull)[:, 0])
+                        state.size += float(rows.weight @ (value + np.abs(pull))[:, 0])
                         state.slope += gradient
                         state.intercept += push
                     mass = self.l2 * t * unit * rows.rows
@@ -145,6 +149,7 @@ class LocalSteps(Aggregator[Average]):
         left.b += right.b
         left.height += right.height
         left.intercept += right.intercept
+        left.size += right.size
         left.weight += right.weight
         return left
 

@@ -99,7 +99,8 @@ class Pegasos(Solver):
             np.column_stack([at.loss_gradient for at in found]),
         )
         if stepped is not None:
-            planes = planes.joined(np.array([stepped.height]), stepped.slope[:, None])
+            height, slope = np.array([stepped.height]), stepped.slope[:, None]
+            planes = planes.joined(height, slope, np.array([stepped.size]))
         lowest = floor(planes, _ridge(objective))
         if lowest.bound < rounds.floor.bound:  # by rounding: more planes are never lower
             lowest = replace(lowest, bound=rounds.floor.bound)

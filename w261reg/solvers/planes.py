@@ -11,6 +11,7 @@ from w261reg.blas import one_blas_thread
 Array = NDArray[np.float64]
 
 MAX_STEPS = 60
+ROUNDING = 4 * float(np.finfo(float).eps)
 TINY = float(np.finfo(float).tiny)
 
 
@@ -36,10 +37,18 @@ class Planes:
 
     def with_tangents(self, thetas: Array, values: Array, gradients: Array) -> "Planes":
         """And those at thetas (p, k) with these values (k,) and subgradients (p, k)."""
-        return self.joined(values - np.einsum("ij,ij->j", gradients, thetas), gradients)
+        heights = values - np.einsum("ij,ij->j", gradients, thetas)
+        sizes = np.abs(values) + np.einsum("ij,ij->j", np.abs(gradients), np.abs(thetas))
+        return self.joined(heights, gradients, sizes)
 
-    def joined(self, heights: Array, slopes: Array) -> "Planes":
-        """And these, (k,) and (p, k), as far as they are numbers."""
+    def joined(self, heights: Array, slopes: Array, sizes: Array) -> "Planes":
+        """And these, (k,) and (p, k), as far as they are numbers.
+
+        Args:
+            heights, slopes: of the planes.
+            sizes: of the terms of the heights (k,): a plane lies lower by their rounding.
+        """
+        heights = heights - ROUNDING * sizes
         usable = np.isfinite(heights) & np.isfinite(slopes).all(axis=0)
         return Planes(
             np.append(self.heights, heights[usable]), np.hstack([self.slopes, slopes[:, usable]])
@@ -95,7 +104,9 @@ def floor(planes: Planes, ridge: Array) -> Floor:
         theta = np.empty(len(ridge))
         theta[~free] = -down / np.sqrt(ridge[~free])
         theta[free] = multipliers[1:]
-        return Floor(float(h @ shares - 0.5 * (down @ down)), theta, shares)
+        up, curve = float(h @ shares), 0.5 * float(down @ down)
+        bound = up - curve - ROUNDING * (float(np.abs(h) @ shares) + curve)
+        return Floor(bound, theta, shares)
 
 
 def _balanced(shares: Array, row: Array) -> Array:

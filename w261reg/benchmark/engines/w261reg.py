@@ -25,6 +25,8 @@ class W261reg(SparkEngine):
             return f"solver {self.variant} has no L1 part"
         if solver.quadratic_only and not problem.quadratic:
             return f"solver {self.variant} is for squared error"
+        if solver.kinked_only:  # no problem here has such a loss
+            return f"solver {self.variant} is for hinge loss"
         return ""
 
     def fit(self, problem: Posed, tol: float) -> Answer:
