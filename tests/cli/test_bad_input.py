@@ -174,7 +174,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "mix < 0": (("--elastic-net-param", "-0.1"), ("elastic_net_param must be in [0, 1]",)),
     "mix nan": (("--elastic-net-param", "nan"), ("elastic_net_param", "nan")),
     "loss": (("--loss", "hunge"), ("loss must be one of bxe", "'hunge'")),
-    "solver": (("--solver", "magic"), ("solver must be one of auto", "'magic'")),
+    "solver": (("--solver", "magic"), ("solver must be one of adagrad", "'magic'")),
     "convention": (("--convention", "mllib"), ("convention must be one of", "'mllib'")),
     "step 0": (("--solver", "gd", "--step-size", "0"), ("step_size must be > 0",)),
     "step < 0": (("--step-size", "-1"), ("step_size must be > 0",)),

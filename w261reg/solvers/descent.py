@@ -13,7 +13,6 @@ from w261reg.losses import Loss
 from w261reg.objective import Objective
 from w261reg.scaling import UserCoordinates
 from w261reg.solvers.base import FirstPass, Solver, State, Steps, start_at
-from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
 
 Array = NDArray[np.float64]
 
@@ -21,8 +20,8 @@ RATES = ("constant", "inverse", "inverse_sqrt")
 # the Gram matrix of so few features takes little beside reading them, and tells lambda_max
 FEW_FEATURES = 128
 # a Gram matrix of n features takes as long as n/40 gradients (n multiply-adds a number at 4e10 a
-# second, against 8 bytes a number at 8e9)
-FEATURES_PER_STEP = 40
+# second, against 8 bytes a number at 8e9); one of so many features is 8 MiB
+FEATURES_PER_STEP, MOST_FEATURES = 40, 1024
 # rounding errors of a sum, beside its largest value by the inequality of Cauchy and Schwarz
 NOISE = 64 * float(np.finfo(float).eps)
 
@@ -98,7 +97,7 @@ class Descent(Solver):
     ) -> FirstPass:
         most = FEW_FEATURES
         if cls._tells_all(loss, batches):
-            most = max(most, min(MAX_HESSIAN_FEATURES, FEATURES_PER_STEP * max_iter))
+            most = max(most, min(MOST_FEATURES, FEATURES_PER_STEP * max_iter))
         return FirstPass.GRAM if n_features <= most else FirstPass.MOMENTS
 
     @classmethod
@@ -152,7 +151,7 @@ class Descent(Solver):
         # a single row may bend as much as the trace, which is that of a row on average
         largest = objective.lambda_max(self.standardized) if self.batch_rows is None else None
         bend = self._trace(objective) if largest is None else largest
-        return replace(self, step_size=1 / bend if 1e-300 < bend < 1e300 else 1.0)
+        return replace(self, step_size=1 / bend if 1e-305 < bend < 1e305 else 1.0)
 
     def _trace(self, objective: Objective) -> float:
         """The trace of F's Hessian in phi where l'' is largest, which is at least lambda_max."""
