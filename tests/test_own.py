@@ -1,5 +1,6 @@
 """A user's own loss or penalty: found, checked, trained, saved and read again."""
 
+import importlib
 import json
 import re
 import subprocess
@@ -562,6 +563,24 @@ def test_what_is_no_penalty_is_refused(tmp_path: Path, case: str) -> None:
 def test_settings(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         train([[1.0], [2.0]], [1.0, 0.0], **settings)
+
+
+def test_a_class_of_a_module_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is not executed once more: a module of a package could not be, on its own."""
+    (tmp_path / "bundle").mkdir()
+    written(tmp_path / "bundle", "LEAST = 0.5\n", "constants.py")
+    written(
+        tmp_path / "bundle", HUBER.replace("DELTA = 0.5", "from .constants import LEAST as DELTA")
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("bundle.own")
+    x, y = heavy()
+    model = train(x, y, loss=module.Huber, reg_param=0.05, **CANONICAL)
+    assert model.loss == f"{module.__file__}:Huber"
+    assert model.objective == pytest.approx(huber_minimum(x, y, 0.0, 0.05), rel=1e-9)
+    assert model.predict(x).shape == y.shape
 
 
 def test_a_file_is_executed_once(tmp_path: Path) -> None:
