@@ -293,6 +293,32 @@ def test_penalty_given_as_a_class() -> None:
     assert ours.objective == pytest.approx(theirs.objective, rel=1e-12)
 
 
+class Insensitive(Loss):
+    """max(|y - z| - 1/2, 0)^2: flat, without any curvature, around the mean of the labels."""
+
+    def value(self, y: Array, z: Array) -> Array:
+        return np.maximum(np.abs(y[:, None] - z) - 0.5, 0.0) ** 2
+
+
+@pytest.mark.parametrize("solver", GENTLE)
+def test_a_loss_that_is_flat_at_the_null_model(solver: str) -> None:
+    x, z = data()
+    y = z + np.random.default_rng(8).standard_t(3, size=len(z))
+    y -= y.mean()
+
+    def f(t: Array) -> tuple[float, Array]:
+        r = x @ t[:-1] + t[-1] - y
+        over = np.maximum(np.abs(r) - 0.5, 0.0)
+        slope = 2 * over * np.sign(r) / len(y)
+        value = np.mean(over**2) + 0.025 * t[:-1] @ t[:-1]
+        return float(value), np.append(x.T @ slope + 0.05 * t[:-1], slope.sum())
+
+    best = optimize.minimize(f, np.zeros(5), jac=True, method="BFGS", options={"gtol": 1e-12}).fun
+    model = train(x, y, loss=Insensitive, reg_param=0.05, solver=solver, **CANONICAL)
+    assert model.status == "converged", model.message
+    assert model.objective == pytest.approx(best, rel=1e-9)
+
+
 @dataclass
 class Pseudo(Loss):
     """A loss with a parameter."""
