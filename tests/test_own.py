@@ -1,5 +1,6 @@
 """A user's own loss or penalty: found, checked, trained, saved and read again."""
 
+import importlib
 import json
 import re
 import subprocess
@@ -292,6 +293,32 @@ def test_penalty_given_as_a_class() -> None:
     assert ours.objective == pytest.approx(theirs.objective, rel=1e-12)
 
 
+class Insensitive(Loss):
+    """max(|y - z| - 1/2, 0)^2: flat, without any curvature, around the mean of the labels."""
+
+    def value(self, y: Array, z: Array) -> Array:
+        return np.maximum(np.abs(y[:, None] - z) - 0.5, 0.0) ** 2
+
+
+@pytest.mark.parametrize("solver", GENTLE)
+def test_a_loss_that_is_flat_at_the_null_model(solver: str) -> None:
+    x, z = data()
+    y = z + np.random.default_rng(8).standard_t(3, size=len(z))
+    y -= y.mean()
+
+    def f(t: Array) -> tuple[float, Array]:
+        r = x @ t[:-1] + t[-1] - y
+        over = np.maximum(np.abs(r) - 0.5, 0.0)
+        slope = 2 * over * np.sign(r) / len(y)
+        value = np.mean(over**2) + 0.025 * t[:-1] @ t[:-1]
+        return float(value), np.append(x.T @ slope + 0.05 * t[:-1], slope.sum())
+
+    best = optimize.minimize(f, np.zeros(5), jac=True, method="BFGS", options={"gtol": 1e-12}).fun
+    model = train(x, y, loss=Insensitive, reg_param=0.05, solver=solver, **CANONICAL)
+    assert model.status == "converged", model.message
+    assert model.objective == pytest.approx(best, rel=1e-9)
+
+
 @dataclass
 class Pseudo(Loss):
     """A loss with a parameter."""
@@ -562,6 +589,24 @@ def test_what_is_no_penalty_is_refused(tmp_path: Path, case: str) -> None:
 def test_settings(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         train([[1.0], [2.0]], [1.0, 0.0], **settings)
+
+
+def test_a_class_of_a_module_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is not executed once more: a module of a package could not be, on its own."""
+    (tmp_path / "bundle").mkdir()
+    written(tmp_path / "bundle", "LEAST = 0.5\n", "constants.py")
+    written(
+        tmp_path / "bundle", HUBER.replace("DELTA = 0.5", "from .constants import LEAST as DELTA")
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("bundle.own")
+    x, y = heavy()
+    model = train(x, y, loss=module.Huber, reg_param=0.05, **CANONICAL)
+    assert model.loss == f"{module.__file__}:Huber"
+    assert model.objective == pytest.approx(huber_minimum(x, y, 0.0, 0.05), rel=1e-9)
+    assert model.predict(x).shape == y.shape
 
 
 def test_a_file_is_executed_once(tmp_path: Path) -> None:

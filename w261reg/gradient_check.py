@@ -234,12 +234,13 @@ class _Probes:
             thetas = np.repeat(self.theta[:, None], len(chunk), axis=1)
             for column, (j, t) in enumerate(chunk):
                 thetas[j, column] += t
-            values, gradients = self.objective.slopes(thetas, "probes")
-            # the gradients of many coordinates would not fit, and none is then asked for
-            keep = len(self.theta) <= MAX_COORDINATES
+            if len(self.theta) <= MAX_COORDINATES:
+                values, gradients = self.objective.slopes(thetas, "probes")
+            else:  # the Hessian is not compared
+                values = self.objective.values(thetas, "probes")
+                gradients = np.zeros((0, len(chunk)))
             for column, key in enumerate(chunk):
-                own = gradients[:, column].copy() if keep else np.zeros(0)
-                self.known[key] = values[[column]], own
+                self.known[key] = values[[column]], gradients[:, column].copy()
 
 
 def _compare(

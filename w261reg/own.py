@@ -49,10 +49,10 @@ def read_loss(name: str, sha256: str | None = None) -> Loss:
     Raises:
         InputError: the file, the class or what it computes is not as it must be.
     """
-    kind, text = _read("loss", name, sha256)
-    if losses.OWN.get(name) is None or _SOURCES.get(name) != text:
-        losses.OWN[name] = _checked_loss(name, _of_kind("loss", name, kind))
-        _SOURCES[name] = text
+    text, own = _text("loss", name, sha256)
+    if name not in losses.OWN or _SOURCES.get(name) != own:
+        kind = _of_kind("loss", name, _class("loss", name, text, own))
+        losses.OWN[name], _SOURCES[name] = _checked_loss(name, kind), own
     return losses.OWN[name]
 
 
@@ -62,10 +62,10 @@ def read_penalty(name: str) -> type[Penalty]:
         if name in penalties.OWN:
             return penalties.OWN[name]
         raise InputError(f"penalty must be path/to/file.py:Name, not {name!r}")
-    kind, text = _read("penalty", name, None)
-    if penalties.OWN.get(name) is None or _SOURCES.get(name) != text:
-        penalties.OWN[name] = _checked_penalty(name, _of_kind("penalty", name, kind))
-        _SOURCES[name] = text
+    text, own = _text("penalty", name, None)
+    if name not in penalties.OWN or _SOURCES.get(name) != own:
+        kind = _of_kind("penalty", name, _class("penalty", name, text, own))
+        penalties.OWN[name], _SOURCES[name] = _checked_penalty(name, kind), own
     return penalties.OWN[name]
 
 
@@ -149,11 +149,15 @@ def ship_by_value() -> None:
 # --- files --------------------------------------------------------------------------------------
 
 
-def _read(what: str, name: str, sha256: str | None) -> tuple[Any, str]:
-    """What is called so in the file, and the sha256 of the file's text."""
-    found = _FILE.fullmatch(name)
-    assert found is not None
-    path, attribute = found[1], found[2]
+def _split(name: str) -> tuple[str, str]:
+    """Path and class of `path.py:Name`."""
+    path, _, attribute = name.rpartition(":")
+    return path, attribute
+
+
+def _text(what: str, name: str, sha256: str | None) -> tuple[bytes, str]:
+    """The text of a term's file, and its sha256, which must be the one given if one is."""
+    path, _ = _split(name)
     try:
         text = Path(path).read_bytes()
     except FileNotFoundError:
@@ -166,12 +170,18 @@ def _read(what: str, name: str, sha256: str | None) -> tuple[Any, str]:
             f"{what} {name}: {path} has changed since the model was trained: put back the file of "
             f"sha256 {sha256[:12]}..., or give --loss anew"
         )
-    module = _module(what, name, path, text, own)
+    return text, own
+
+
+def _class(what: str, name: str, text: bytes, sha256: str) -> Any:
+    """What is called so in a file of this text."""
+    path, attribute = _split(name)
+    module = _module(what, name, path, text, sha256)
     if not hasattr(module, attribute):
         classes = [k for k, v in vars(module).items() if _defined_in(v, module)]
         there = f"it has {', '.join(classes)}" if classes else "it has none"
         raise InputError(f"{what} {name}: {path} has no class {attribute!r}; {there}")
-    return getattr(module, attribute), own
+    return getattr(module, attribute)
 
 
 def _defined_in(value: Any, module: ModuleType) -> bool:

@@ -56,6 +56,13 @@ class Lbfgs(Solver):
     first_pass = FirstPass.MOMENTS
 
     def init(self, objective: Objective, start: Array | None) -> State:
+        known = start is None and objective.null_evaluation() is not None
+        if not (objective.loss.canonical or known):
+            # moments tell nothing of the diagonal, and this takes a pass anyway
+            theta = objective.null_theta() if start is None else start
+            first = objective.evaluate(theta, 1, "start", diagonal=True)
+            assert first.diagonal is not None
+            return State(first, memory=Memory((), (), _positive(first.diagonal)))
         first = start_at(objective, start, 1)
         return State(first, memory=Memory((), (), _positive(objective.null_diagonal())))
 
