@@ -108,8 +108,11 @@ def fit(
     step_size = settings.step_size
     if step_size is not None and not kind.unitless_steps:
         step_size *= objective.strengths.step
+    rule = settings.step_rule
+    if loss.kinked and rule is None and step_size is None:
+        rule = "inverse_sqrt"  # no other rule is sure to get near where gradients do not vanish
     seed, standardized = settings.seed or 0, bool(settings.standardization)
-    steps = Steps(step_size, settings.step_rule, settings.batch_rows, seed, standardized)
+    steps = Steps(step_size, rule, settings.batch_rows, seed, standardized)
     solver = kind.of(settings.max_iter, settings.tol, steps)
     if caution := solver.caution(objective):
         log.warning(caution)

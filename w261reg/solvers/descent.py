@@ -81,6 +81,7 @@ class Descent(Solver):
     first_pass = FirstPass.MOMENTS
     takes_step_size = True
     takes_batches = True
+    subgradients = True
     step_rules: ClassVar[Sequence[str]] = RATES
     habit: ClassVar[float | None] = None
     slots: ClassVar[int] = 0

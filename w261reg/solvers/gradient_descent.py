@@ -32,7 +32,6 @@ class GradientDescent(Descent):
     about = "gradient descent: fixed step with --step-size, else Armijo; subgradient under L1"
     takes_batches = False
     step_rules = (*RATES, "armijo")
-    subgradients = True
 
     def advance(self, trail: Trail, gradient: Array, eta: float) -> Trail:
         return replace(trail, point=trail.point - eta * gradient, steps=trail.steps + 1)
