@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 from sklearn import linear_model
 
-from tests.checks import check_loss
+from tests.checks import DESCENTS, check_loss
 from w261reg import InputError, Loss, Penalty, load, own, train
 from w261reg.losses import LOSSES
 from w261reg.losses.bxe import BinaryCrossEntropy
@@ -180,7 +180,11 @@ class ValueOnlyBxe(Loss):
         return np.logaddexp(0.0, z) - y[:, None] * z
 
 
-GENTLE = sorted(name for name, kind in SOLVERS.items() if not kind.quadratic_only and name != "gd")
+GENTLE = sorted(
+    name
+    for name, kind in SOLVERS.items()
+    if not (kind.quadratic_only or kind.kinked_only) and name not in DESCENTS
+)
 
 
 @pytest.mark.parametrize("intercept", [True, False])
