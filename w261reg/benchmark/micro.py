@@ -33,6 +33,7 @@ def rates(
     rows: int = 1_000_000,
     features: int = 50,
     repeats: int = 5,
+    folder: str | None = None,
 ) -> Iterator[Rate]:
     """One dict a kernel: kernel, value, unit, about.
 
@@ -41,10 +42,11 @@ def rates(
         size: n of the n x n product.
         rows, features: of the data of a gradient: 400 MB as they are.
         repeats: of each, of which the median counts.
+        folder: where the tables go, as those of the problems; None is a temporary one.
     """
     yield syrk_rate(size, repeats)
     yield numpy_gradient_rate(rows, features, repeats, cores())
-    yield from spark_rates(master, size, rows, features, repeats)
+    yield from spark_rates(master, size, rows, features, repeats, folder)
 
 
 def syrk_rate(size: int, repeats: int) -> Rate:
@@ -92,10 +94,10 @@ def _gradients(rows: int, features: int, repeats: int, barrier: Any, answers: An
 
 
 def spark_rates(
-    master: str | None, size: int, rows: int, features: int, repeats: int
+    master: str | None, size: int, rows: int, features: int, repeats: int, place: str | None
 ) -> Iterator[Rate]:
     """An empty job of one task a core; a gradient and a Gram matrix of w261reg on packed data."""
-    with tempfile.TemporaryDirectory() as folder, session(master, "benchmark") as spark:
+    with tempfile.TemporaryDirectory(dir=place) as folder, session(master, "benchmark") as spark:
         context = spark.sparkContext
         tasks = context.defaultParallelism
         empty = context.parallelize(range(tasks), tasks)

@@ -56,7 +56,7 @@ def run(plan: Plan, out: Path) -> Path:
     if not measured:
         raise ComputeError("no problem could be measured: the tables of all are missing")
     if plan.micro:
-        _micro(launcher, out)
+        _micro(launcher, out, plan.data)
     return results.path
 
 
@@ -152,12 +152,12 @@ class _Measuring:
         return self.scores[key]
 
 
-def _micro(launcher: Launcher, out: Path) -> None:
+def _micro(launcher: Launcher, out: Path, data: str) -> None:
     path = out / MICRO
     if path.exists():
         return
     records = Records(path, MICRO_COLUMNS)
-    for line in launcher.lines({"micro": {}}, {}, "micro"):
+    for line in launcher.lines({"micro": {"folder": data}}, {}, "micro"):
         if "error" in line:
             log.warning("the kernels' rates could not be measured: %s", line["error"])
             return
