@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Final
 import w261reg
 
 PROC: Final = Path("/proc")
+PATIENCE: Final = 10.0  # seconds that a killed process may take to go
 # a session of spark-submit's would otherwise be shared by what is started from it
 _SUBMITTED: Final = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET")
 
@@ -59,12 +61,15 @@ def run_python(
 
 
 def end_session(leader: int) -> None:
-    """Kill what is left of the session of this process."""
+    """Kill what is left of the session of this process, and see it gone: the next has all cores."""
     for pid in session_processes(leader):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     with suppress(ProcessLookupError, PermissionError):  # where there is no /proc
         os.killpg(leader, signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE
+    while session_processes(leader) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def session_processes(session: int) -> list[int]:
