@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from py4j.protocol import Py4JError
 
 from w261reg.aggregators.base import Aggregator
 from w261reg.blocks import Block
@@ -138,3 +139,21 @@ def test_errors_of_sparks_analysis_too(spark: "SparkSession") -> None:
     with pytest.raises(ComputeError, match="no_such_column") as caught, spark_failures("a look"):
         spark.range(3).select("no_such_column").collect()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "named"),
+    [
+        ("Task 0 in stage 3.0 failed 4 times: Python worker exited unexpectedly", [2], 2),
+        ("Task 1 in stage 3.0 failed 4 times: Python worker exited unexpectedly", [0, 5], 5),
+        ("Task 3 in stage 3.0 failed 4 times: Python worker exited unexpectedly", [], 3),
+        ("ValueError: no\nw261reg: partition 7", [2], 7),
+    ],
+)
+def test_a_partition_has_its_own_number(text: str, asked: list[int], named: int) -> None:
+    """A job on some of the partitions numbers its tasks from 0."""
+    with (
+        pytest.raises(ComputeError, match=rf"\(partition {named}\)"),
+        spark_failures("a pass", asked),
+    ):
+        raise Py4JError(text)

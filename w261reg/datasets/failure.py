@@ -1,15 +1,19 @@
 """Spark's failures, said in one line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from w261reg.errors import ComputeError, InputError
 
 
 @contextmanager
-def spark_failures(what: str) -> Iterator[None]:
+def spark_failures(what: str, asked: Sequence[int] = ()) -> Iterator[None]:
     """Turns an error out of Spark into one line that names the cause.
+
+    Args:
+        what: was done.
+        asked: the partition of each of the job's tasks, where they are not numbered alike.
 
     Raises:
         ComputeError: instead of the Py4J error with its Java and Python traces.
@@ -24,10 +28,10 @@ def spark_failures(what: str) -> Iterator[None]:
         text = str(error)
         if (found := re.findall(r"w261reg\.errors\.InputError: (.*)", text)) != []:
             raise InputError(found[-1]) from None
-        raise ComputeError(f"{what} failed on Spark: {_cause(text)}") from None
+        raise ComputeError(f"{what} failed on Spark: {_cause(text, asked)}") from None
 
 
-def _cause(text: str) -> str:
+def _cause(text: str, asked: Sequence[int] = ()) -> str:
     if missing := re.search(r"No module named '([\w.]+)'", text):
         return (
             f"the executors' Python has no module {missing.group(1)!r}: ship it with --py-files "
@@ -37,8 +41,13 @@ def _cause(text: str) -> str:
         return "the results exceed spark.driver.maxResultSize; raise it"
     python = re.findall(r"^\s*([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)): (.*)$", text, re.M)
     own = [f"{name}: {message}" for name, message in python if not name.startswith("org.")]
-    partition = re.search(r"(?:w261reg: partition|Task) (\d+)", text)
-    where = f" (partition {partition.group(1)})" if partition else ""
+    partition = re.search(r"(w261reg: partition|Task) (\d+)", text)
+    where = ""
+    if partition:
+        number = int(partition.group(2))
+        if partition.group(1) == "Task" and number < len(asked):
+            number = asked[number]
+        where = f" (partition {number})"
     if own:
         return own[0][:300] + where
     if "Python worker exited unexpectedly" in text:

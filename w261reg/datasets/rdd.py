@@ -95,6 +95,7 @@ class RddDataset(Dataset):
         self.generations: list[RDD[Item]] = []
         self.generation_of = [0] * partitions
         self.collected: LocalDataset | None = None
+        self.asked: list[int] = []  # the partition of each task of the running job
 
     @property
     def parallelism(self) -> str:
@@ -135,10 +136,11 @@ class RddDataset(Dataset):
         if self.collected is not None:
             return self.collected.aggregate(aggregator)
         depth = self._depth(aggregator)
+        self.asked[:] = range(self.tasks)
         ship_by_value()
         with (
             described(self.context, aggregator.name),
-            spark_failures(f"the pass for {aggregator.name}"),
+            spark_failures(f"the pass for {aggregator.name}", self.asked),
         ):
             if self.generations:
                 nodes = self._pass(aggregator, depth)
@@ -196,6 +198,7 @@ class RddDataset(Dataset):
         with self._shipped(aggregator) as shipped:
             for _ in range(MAX_ROUNDS):
                 rdd, partitions = self._union(todo)
+                self.asked[:] = todo
                 if depth == 1:
                     items = self.context.runJob(rdd, _folding(shipped), partitions)
                 else:
