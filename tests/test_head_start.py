@@ -109,10 +109,14 @@ def test_squared_hinge_starts_ahead_too(monkeypatch: pytest.MonkeyPatch, mix: fl
     np.testing.assert_allclose(ahead.weights, plain.weights, rtol=1e-7, atol=1e-10)
 
 
-def test_first_pass_brings_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_pass_brings_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its objective is that of its weights, and its step is Newton's."""
     x, y = table()
-    start = fitted(x, y, max_iter=0)
+    with caplog.at_level("INFO", logger="w261reg"):
+        start = fitted(x, y, max_iter=0)
+    assert "starts at the optimum of 300 rows, read beforehand" in caplog.messages
     assert start.n_passes == 1
     z = x @ start.weights + start.intercept
     loss = float(np.mean(np.logaddexp(0, z) - y * z))

@@ -97,6 +97,8 @@ def fit(
     objective = pose(settings, dataset, loss, summary, orders, first.sample, size.every)
     if ahead is not None and first.sums is not None:
         objective.head = ahead.evaluation(objective, first.sums)
+    if ahead is not None and objective.head is not None:
+        log.info(f"starts at the optimum of {ahead.rows:,} rows, read beforehand")
     constant = np.setdiff1d(np.arange(n), objective.coordinates.active)
     if len(constant):
         names = [columns.names[j] for j in constant[:5]]
