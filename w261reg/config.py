@@ -122,6 +122,11 @@ class Settings:
         for name in self.orders:
             _check_order(name, self.orders[name], order_options()[name], checked.penalties)
         loss = get_loss(self.loss)
+        if loss.multiclass and self.positive is not None:
+            raise InputError(
+                f"positive is for a loss of two classes, not {self.loss}, for which each value of "
+                f"the label is a class: {self.positive!r}"
+            )
         check_terms(self.convention, loss, checked.reg_param, checked.elastic_net_param)
         if self.step_size is not None:
             step = _number("step_size", self.step_size, 0.0, above=True)

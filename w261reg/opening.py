@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from w261reg.aggregators.census import TakeCensus
+from w261reg.checks import classes_in
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.datasets.describe import described
@@ -69,7 +71,9 @@ def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[
     columns = _chosen(source, replace(settings, label=label, weight=weight))
     if not settings.data:
         columns = _named(source, columns)
-        dataset: Dataset = local_dataset(source, columns, settings.storage)
+        dataset, columns = _levelled(
+            columns, settings, lambda own: local_dataset(source, own, settings.storage)
+        )
         yield Opened(_counted(dataset, source), columns, None)
         return
     with session(settings.master) as spark:
@@ -77,7 +81,10 @@ def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[
             yield _of_frame(_by_spark(spark, settings.data, why), settings)
             return
         columns = _named(source, columns, _mapper(spark.sparkContext))
-        dataset = spark_dataset(spark.sparkContext, source, columns, None, **_options(settings))
+        context, options = spark.sparkContext, _options(settings)
+        dataset, columns = _levelled(
+            columns, settings, lambda own: spark_dataset(context, source, own, None, **options)
+        )
         yield Opened(_counted(dataset, source), columns, spark.version)
 
 
@@ -90,9 +97,29 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 
 def _of_frame(frame: "DataFrame", settings: Settings) -> Opened:
-    columns = _frame_columns(frame, settings)
-    dataset = frame_dataset(frame, columns, **_options(settings))
+    columns, options = _frame_columns(frame, settings), _options(settings)
+    dataset, columns = _levelled(
+        columns, settings, lambda own: frame_dataset(frame, own, **options)
+    )
     return Opened(dataset, columns, frame.sparkSession.version)
+
+
+def _levelled(
+    columns: Columns, settings: Settings, dataset_of: Callable[[Columns], Dataset]
+) -> tuple[Dataset, Columns]:
+    """The dataset; for a loss of several classes, a pass over the label alone finds them first."""
+    loss = get_loss(settings.loss)
+    if not loss.multiclass:
+        return dataset_of(columns), columns
+    label = dataset_of(columns.label_alone())
+    try:
+        levels = classes_in(label.aggregate(TakeCensus(), keep=False), columns, loss)
+    finally:
+        label.release()
+    columns = replace(columns, levels=levels)
+    dataset = dataset_of(columns)
+    dataset.passes += label.passes
+    return dataset, columns
 
 
 def _is_parquet(path: str) -> bool:
@@ -163,13 +190,15 @@ def _chosen(source: Source, settings: Settings) -> Columns:
     """The columns, checked; the elements of a vector column do not have names yet."""
     if settings.label is None:
         raise InputError("label is required: the column to predict")
+    loss = get_loss(settings.loss)
     return select(
         source.schema,
         features=settings.features,
         label=settings.label,
         weight=settings.weight,
-        classification=get_loss(settings.loss).classification,
+        classification=loss.classification,
         positive=settings.positive,
+        levels=() if loss.multiclass else None,
     )
 
 
@@ -190,13 +219,15 @@ def _frame_columns(frame: "DataFrame", settings: Settings) -> Columns:
         name for name in schema.names if name not in (settings.label, settings.weight)
     )
     vectors = [n for n in chosen if n in schema.names and is_vector(schema.field(n).type)]
+    loss = get_loss(settings.loss)
     return select(
         schema,
         features=settings.features,
         label=settings.label,
         weight=settings.weight,
-        classification=get_loss(settings.loss).classification,
+        classification=loss.classification,
         positive=settings.positive,
+        levels=() if loss.multiclass else None,
         vector_names={name: vector_names(frame, name) for name in vectors[:1]},
     )
 

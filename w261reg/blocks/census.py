@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_LABELS = 20
+# classes that a loss of several may have, and the label values that are kept: one more
+MAX_CLASSES = 1_000
+MAX_LABELS = MAX_CLASSES + 1
 
 
 @dataclass(frozen=True)

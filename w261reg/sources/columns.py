@@ -28,6 +28,8 @@ class Columns:
         label, weight: column names, or None.
         classes: whether the label's values are classes, to be counted.
         positive: the label value that counts as 1; None takes the numbers as they are.
+        levels: of a loss of several classes: the label's values, whose codes 0 to K - 1 are y;
+            () before they are found. None for other losses.
         count: n where `names` is empty.
     """
 
@@ -38,6 +40,7 @@ class Columns:
     weight: str | None = None
     classes: bool = False
     positive: str | float | None = None
+    levels: tuple[Any, ...] | None = None
     count: int = 0
 
     @property
@@ -55,9 +58,13 @@ class Columns:
         extra = [column for column in (self.label, self.weight) if column is not None]
         return list(dict.fromkeys([*self.columns, *extra]))
 
+    def label_alone(self) -> "Columns":
+        """The same label and weight without features, to find the label's values."""
+        return replace(self, columns=(), names=(), vector=False, count=0)
+
     def without_label(self) -> "Columns":
         """The same features, for prediction."""
-        return replace(self, label=None, weight=None, classes=False, positive=None)
+        return replace(self, label=None, weight=None, classes=False, positive=None, levels=None)
 
 
 def is_numeric(kind: pa.DataType) -> bool:
@@ -136,12 +143,14 @@ def _rows(batch: pa.RecordBatch, columns: Columns) -> _Rows:
             defects[columns.weight, "negative"] = negative
     positive = weight > 0
     used = None if positive.all() else positive
-    if columns.classes and columns.label is not None and not defects:
-        label = batch.column(columns.label)
-        labels = _classes(label if used is None else label.filter(pa.array(used)))
-        census = replace(census, labels=labels)
     if used is not None:
         y, weight = y[used], weight[used]
+    if columns.classes and columns.label is not None and not defects:
+        label = batch.column(columns.label)
+        label = label if used is None else label.filter(pa.array(used))
+        census = replace(census, labels=_classes(label, columns.levels is not None))
+        if columns.levels:
+            y = _codes(label, columns)
     return _Rows(y, weight, used, census, defects)
 
 
@@ -227,6 +236,8 @@ def _label(column: pa.Array, columns: Columns, defects: dict[tuple[str, str], in
     if is_text(column.type):
         if column.null_count:
             defects[columns.label, "null"] = column.null_count
+        if columns.positive is None:
+            return np.zeros(len(column))  # `_codes` tells them apart
         text = pc.cast(column, pa.string())
         equal = pc.equal(text, pa.scalar(str(columns.positive), pa.string()))
         return plain(pc.fill_null(equal, False)).astype(np.float64)
@@ -236,10 +247,35 @@ def _label(column: pa.Array, columns: Columns, defects: dict[tuple[str, str], in
     return values
 
 
-def _classes(column: pa.Array) -> Mapping[str | float, int]:
+def _codes(column: pa.Array, columns: Columns) -> Array:
+    """The positions of a label's values in the levels. Raises InputError where one is not there."""
+    levels = list(columns.levels or ())
+    if is_text(column.type):
+        found = pc.index_in(pc.cast(column, pa.string()), value_set=pa.array(levels, pa.string()))
+        codes = plain(pc.fill_null(found, -1)).astype(np.int64)
+        known = codes >= 0
+    else:
+        exact = pa.types.is_integer(column.type) and all(type(own) is int for own in levels)
+        values = plain(column) if exact else _float(column)
+        there = np.array(levels, dtype=None if exact else np.float64)
+        codes = np.minimum(np.searchsorted(there, values), len(there) - 1)
+        known = there[codes] == values
+    if not known.all():
+        value = column[int(np.flatnonzero(~known)[0])].as_py()
+        shown = ", ".join(map(str, levels[:6])) + (", ..." if len(levels) > 6 else "")
+        raise InputError(
+            f"label column {columns.label!r} has the value {value!r}, which the model does not "
+            f"know: {shown}"
+        )
+    return codes.astype(np.float64)
+
+
+def _classes(column: pa.Array, typed: bool) -> Mapping[Any, int]:
+    """Rows by label value: text and numbers or, if `typed`, also integers and truth values."""
+    whole = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
     if is_text(column.type):
         column = pc.cast(column, pa.string())
-    else:
+    elif not (typed and whole):
         column = pc.cast(column, pa.float64(), safe=False)
     counts = {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
     return dict(sorted(counts.items())[:MAX_LABELS])

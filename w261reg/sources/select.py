@@ -1,6 +1,7 @@
 """Which columns are features, label and weight: checked before the first pass."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,6 +17,7 @@ def select(
     weight: str | None = None,
     classification: bool = False,
     positive: str | float | None = None,
+    levels: tuple[Any, ...] | None = None,
     names: Sequence[str] | None = None,
     vector_names: dict[str, list[str]] | None = None,
 ) -> Columns:
@@ -26,6 +28,7 @@ def select(
         features, label, weight: column names; a None label is a table to predict.
         classification: the label's values are classes.
         positive: the class that counts as 1.
+        levels: the values that are classes of a loss of several; () where they are to be found.
         names: the features' names where they are known (a model's).
         vector_names: the names of the elements of each vector column.
 
@@ -67,11 +70,16 @@ def select(
     if label is not None:
         if pa.types.is_boolean(schema.field(label).type):
             positive = {"true": 1.0, "false": 0.0}.get(str(positive).lower(), positive)
-        _check_label(label, schema.field(label).type, classification, positive)
+        if levels is None:
+            _check_label(label, schema.field(label).type, classification, positive)
+        else:
+            _check_classes(label, schema.field(label).type, levels)
     if names is None:
         known = (vector_names or {}).get(chosen[0]) if vector else chosen
         names = known if known is not None else []
-    return Columns(tuple(chosen), tuple(names), vector, label, weight, classification, positive)
+    return Columns(
+        tuple(chosen), tuple(names), vector, label, weight, classification, positive, levels
+    )
 
 
 def _check_label(
@@ -97,6 +105,17 @@ def _check_label(
                 f"positive must be a value of the label: {positive!r} is not a number, and label "
                 f"column {label!r} is numeric"
             ) from None
+
+
+def _check_classes(label: str, kind: pa.DataType, levels: tuple[Any, ...]) -> None:
+    """Raise InputError where a column does not hold classes, or not of the type of these."""
+    if not (is_text(kind) or is_numeric(kind)):
+        raise InputError(f"label column {label!r} must be text or numbers, not {kind}")
+    if levels and is_text(kind) != isinstance(levels[0], str):
+        shown = ", ".join(map(repr, levels[:3]))
+        raise InputError(
+            f"label column {label!r} is {kind}, unlike the classes of the model: {shown}, ..."
+        )
 
 
 def _list(names: Sequence[str]) -> str:
