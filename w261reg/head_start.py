@@ -16,8 +16,9 @@ from w261reg.aggregators import Evaluate, Summarise, Sums
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
+from w261reg.evaluation import Evaluation
 from w261reg.losses import Loss
-from w261reg.objective import Evaluation, Objective
+from w261reg.objective import Objective
 from w261reg.posing import Orders, kinked, pose
 from w261reg.solvers import SOLVERS, Status, minimise
 
