@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.aggregators import ClassSums, Summary
+from w261reg.aggregators import Summary
 from w261reg.losses import Loss
 from w261reg.null_model import NullModel
 from w261reg.scaling import Coordinates
@@ -18,15 +18,17 @@ class NullClasses(NullModel):
     sums over each class tell, and the Hessian is (diag(p) - p p') x E[x x'].
 
     Args:
-        loss, summary, coordinates: see `NullModel`.
-        sums: of the classes.
+        loss, summary, coordinates: see `NullModel`; the summary has sums of the classes.
+
+    Attributes:
+        shares: of the classes in the weight of all rows, (K,).
+        p: probabilities of this model (K,).
     """
 
-    def __init__(
-        self, loss: Loss, summary: Summary, coordinates: Coordinates, sums: ClassSums
-    ) -> None:
-        self.sums = sums
-        self.shares = sums.weight / sums.weight.sum()
+    def __init__(self, loss: Loss, summary: Summary, coordinates: Coordinates) -> None:
+        assert summary.classes is not None
+        self.sums = summary.classes
+        self.shares = self.sums.weight / self.sums.weight.sum()
         k = len(self.shares)
         self.p = self.shares if coordinates.fit_intercept else np.full(k, 1.0 / k)
         super().__init__(loss, summary, coordinates)

@@ -11,7 +11,6 @@ from scipy import linalg
 from w261reg.aggregators import (
     Aggregator,
     Average,
-    ClassSums,
     Evaluate,
     LocalSteps,
     Sample,
@@ -52,7 +51,6 @@ class Objective:
         extra: penalties beside L1 and L2.
         sample: what the first pass found in a sample of the rows, with their Gram matrix.
         every: the sample is one row in so many.
-        classes: sums of the classes, for a loss of several outputs.
 
     Attributes:
         coordinates: between theta and (w, b).
@@ -79,14 +77,12 @@ class Objective:
         extra: tuple[Penalty, ...] = (),
         sample: Summary | None = None,
         every: int = 1,
-        classes: ClassSums | None = None,
     ) -> None:
         self.dataset, self.loss, self.summary, self.strengths = dataset, loss, summary, strengths
         self.fit_intercept = fit_intercept
         self.extra = extra
         self.sample, self.every = sample, every
         self.penalty = PenaltySum((*standard_penalty(strengths), *extra))
-        self.classes = classes
         self.coordinates = Coordinates.of(summary, fit_intercept, loss.outputs)
         self.null = self._null()
         self.rider: Callable[[Array, float], Aggregator[Any]] | None = None
@@ -100,9 +96,8 @@ class Objective:
         self.kink = self.regularizer.kink
 
     def _null(self) -> NullModel:
-        if self.classes is None:
-            return NullModel(self.loss, self.summary, self.coordinates)
-        return NullClasses(self.loss, self.summary, self.coordinates, self.classes)
+        kind = NullModel if self.summary.classes is None else NullClasses
+        return kind(self.loss, self.summary, self.coordinates)
 
     @property
     def zero(self) -> Array:
@@ -137,7 +132,7 @@ class Objective:
     def take_gram(self, label: str) -> None:
         """Get the Gram matrix where the first pass did not compute it: one pass."""
         if not self.summary.gram:
-            summarise = Summarise(self.dataset.n_features, gram=True)
+            summarise = Summarise(self.dataset.n_features, True, self.loss.outputs)
             summarise.name = f"{label}: Gram matrix"
             self.summary = self.dataset.aggregate(summarise)
             self.null = self._null()

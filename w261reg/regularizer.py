@@ -62,11 +62,17 @@ class Regularizer:
         for k, own in enumerate(np.atleast_2d(w.T)):
             block = slice(k * n, (k + 1) * n)
             total[block, block] = self._block(self.penalty.hessian(own))
+        return total + self.gauge() if to.outputs > 1 else total
+
+    def gauge(self) -> Array:
+        """The gauge in theta (p, p): for each coordinate, its size times the outputs' (1 1')."""
+        to = self.coordinates
+        total = np.zeros((to.p, to.p))
         if to.outputs > 1:
             places = [to.of_output(k) for k in range(to.outputs)]
             for rows in places:
                 for columns in places:
-                    total[rows, columns] += self._gauge  # on a diagonal of the block
+                    total[rows, columns] = self._gauge
         return total
 
     def _block(self, raw: Array) -> Array:

@@ -1,7 +1,7 @@
 """What one pass over the data can compute; each is a monoid."""
 
 from w261reg.aggregators.base import Aggregator
-from w261reg.aggregators.classes import ClassMoments, ClassSums
+from w261reg.aggregators.classes import ClassSums
 from w261reg.aggregators.descent import Descend, Trail
 from w261reg.aggregators.evaluation import Evaluate, Sums
 from w261reg.aggregators.local_steps import Average, LocalSteps
@@ -14,7 +14,6 @@ from w261reg.aggregators.triangular import Triangular
 __all__ = [
     "Aggregator",
     "Average",
-    "ClassMoments",
     "ClassSums",
     "ClassificationScores",
     "Descend",
