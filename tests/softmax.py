@@ -57,7 +57,7 @@ def scipy_classes(problem: Problem) -> tuple[Array, Array]:
     free = (None, None) if p.fit_intercept else (0.0, 0.0)
     bounds: Any = [low] * (n * k) + [high] * (n * k) + [free] * k
     t = np.zeros(len(bounds))
-    options = {"maxiter": 50_000, "maxfun": 100_000, "ftol": 0.0, "gtol": 1e-13}
+    options: Any = {"maxiter": 50_000, "maxfun": 100_000, "ftol": 0.0, "gtol": 1e-13}
     for _ in range(3):  # once more from where rounding stopped it
         found = optimize.minimize(f, t, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         t = found.x

@@ -68,7 +68,7 @@ def test_third_derivative_is_bounded_by_the_second() -> None:
         v = rng.normal(size=4)
         spread = v.max() - v.min()
 
-        def second(t: float, v=v) -> np.ndarray:  # type: ignore[no-untyped-def, type-arg]
+        def second(t: float, v=v) -> np.ndarray:  # type: ignore[no-untyped-def]
             return np.asarray(loss.curvature(y, z + t * v) @ (loss.edges @ v) ** 2)
 
         third = (second(1e-5) - second(-1e-5)) / 2e-5

@@ -1,6 +1,7 @@
 """Softmax: every solver against scipy and scikit-learn, its proofs, and the form it is given in."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from w261reg.gradient_check import check_objective
 from w261reg.penalties.smooth import Smooth
 from w261reg.solvers import SOLVERS, FirstPass, Status, minimise
 from w261reg.solvers.certificates import suboptimality_bound
+from w261reg.solvers.gradient_descent import GradientDescent
 
 PENALTY = {"none": (0.0, 0.0), "l2": (0.05, 0.0), "l1": (0.05, 1.0), "en": (0.08, 0.6)}
 PROBLEMS = {
@@ -60,7 +62,7 @@ def test_solver(solver: str, name: str) -> None:
             np.testing.assert_array_equal(result.w == 0, np.abs(best) < 1e-9)
 
 
-def check_identified(problem: Problem, w: np.ndarray, b: np.ndarray) -> None:  # type: ignore[type-arg]
+def check_identified(problem: Problem, w: np.ndarray, b: np.ndarray) -> None:
     size = np.abs(w).max(axis=1)
     assert abs(b.sum()) <= 1e-12 * (1 + np.abs(b).max())
     if not problem.l1:
@@ -254,7 +256,8 @@ def test_gradient_descent_is_the_textbooks() -> None:
     for _ in range(steps):
         r = share[:, None] * (special.softmax(problem.x @ w + b, axis=1) - own)
         w, b = w - eta * (problem.x.T @ r + 0.1 * w), b - eta * r.sum(axis=0)
-    result = minimise(SOLVERS["gd"](max_iter=steps, step_size=eta), objective_of(problem))
+    solver = GradientDescent(max_iter=steps, step_size=eta)
+    result = minimise(solver, objective_of(problem))
     assert result.n_iter == steps
     np.testing.assert_allclose(result.w, w, rtol=1e-10)
     np.testing.assert_allclose(result.intercept, b, rtol=1e-9, atol=1e-12)
@@ -267,10 +270,10 @@ def test_every_descent_descends(solver: str) -> None:
     objective = objective_of(problem)
     null = objective.null_evaluation()
     assert null is not None
-    options = {"standardized": True, "max_iter": 3000}
+    options: dict[str, Any] = {"standardized": True, "max_iter": 3000}
     if solver == "sgd":
         options |= {"batch_rows": 20, "step_rule": "inverse_sqrt", "max_iter": 100}
-    result = minimise(kind(**options), objective)  # type: ignore[arg-type]
+    result = minimise(kind(**options), objective)
     gap = result.evaluation.objective - least(problem)
     assert gap < 0.02 * (null.objective - least(problem))
 
