@@ -1,6 +1,7 @@
 """Cross entropy of K classes: softmax regression."""
 
 from itertools import combinations
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import softmax
@@ -24,7 +25,7 @@ class CrossEntropy(Loss):
     title = "cross entropy of several classes (softmax)"
     classification = True
     multiclass = True
-    family = "multinomial"
+    family: ClassVar[str | None] = "multinomial"
     may_separate = True
     self_concordant = True
     steepest = 1.0
