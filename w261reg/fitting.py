@@ -79,7 +79,7 @@ def fit(
         InputError: the data or the settings cannot be used.
         ComputeError: a pass failed.
     """
-    loss = get_loss(settings.loss)
+    loss = get_loss(settings.loss).of_classes(len(columns.levels or ()))
     if loss.counted:
         return _fit_counts(settings, dataset, columns, spark, began)
     n = dataset.n_features
@@ -87,7 +87,7 @@ def fit(
     orders = feature_orders(settings, columns.names)
     warm = warm_start(settings.warm_start, columns)
     few = dataset.preview if warm is None and not loss.quadratic else None
-    size = _size(dataset, few is not None)
+    size = _size(dataset, loss, few is not None)
     if settings.solver == "auto":
         choice = choose(loss, size, kinky, settings.step_size, ridge(settings))
     else:
@@ -155,10 +155,16 @@ def _fit_counts(
     return Fit(replace(model, metrics=metrics, seconds=seconds), None, columns)
 
 
-def _size(dataset: Dataset, previewed: bool) -> Size:
-    rows = ASSUMED_ROWS if dataset.rows is None else dataset.rows
-    n, entries = dataset.n_features, dataset.entries
-    return Size(rows, n, entries, dataset.cores, dataset.overhead, previewed)
+def _size(dataset: Dataset, loss: Loss, previewed: bool) -> Size:
+    return Size(
+        rows=ASSUMED_ROWS if dataset.rows is None else dataset.rows,
+        features=dataset.n_features,
+        entries=dataset.entries,
+        cores=dataset.cores,
+        overhead=dataset.overhead,
+        previewed=previewed,
+        outputs=loss.outputs,
+    )
 
 
 @dataclass(frozen=True)
@@ -181,21 +187,21 @@ def _first_pass(
     """The moments, and what else the solver wants where it starts."""
     n = dataset.n_features
     if ahead is not None:
-        both = Several(Summarise(n, gram=False), ahead.evaluate(loss))
+        both = Several(Summarise(n, False, loss.outputs), ahead.evaluate(loss))
         summary, sums = dataset.aggregate(both)
         return _First(summary, sums=sums)
-    whole = Summarise(n, gram=wanted is FirstPass.GRAM)
+    whole = Summarise(n, wanted is FirstPass.GRAM, loss.outputs)
     if wanted is not FirstPass.SAMPLE:
         return _First(dataset.aggregate(whole, keep=keep))
-    both = Several(whole, Sample(Summarise(n, gram=True), every))
+    both = Several(whole, Sample(Summarise(n, True, loss.outputs), every))
     both.name = f"{whole.name}, {wanted.value}"
     return _First(*dataset.aggregate(both))
 
 
 def warm_start(
     path: str | None, columns: Columns, argument: str = "warm_start"
-) -> tuple[Array, float] | None:
-    """Weights in the columns' order and intercept of the model to start from.
+) -> tuple[Array, Any] | None:
+    """Weights and intercept of the model to start from, in the order of columns and classes.
 
     Args:
         path: of the model; None is none.
@@ -210,10 +216,24 @@ def warm_start(
         raise InputError(
             f"{argument} {path} has other features than the data: {different[0]!r} is not in both"
         )
-    if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept)):
+    if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept).all()):
         raise InputError(f"{argument} {path} has coefficients that are not finite")
     position = {name: j for j, name in enumerate(model.feature_names)}
-    return model.weights[[position[name] for name in columns.names]], model.intercept
+    weights, intercept = model.weights[[position[name] for name in columns.names]], model.intercept
+    if (weights.ndim > 1) != (columns.levels is not None):
+        raise InputError(
+            f"{argument} {path} is a model of loss {model.loss}, which has other coefficients"
+        )
+    if columns.levels is None:
+        return weights, intercept
+    place = {value: k for k, value in enumerate(model.classes or ())}
+    if set(place) != set(columns.levels):
+        different = sorted(map(str, set(place) ^ set(columns.levels)))
+        raise InputError(
+            f"{argument} {path} has other classes than the data: {different[0]!r} is not in both"
+        )
+    order = [place[value] for value in columns.levels]
+    return weights[:, order], np.asarray(intercept)[order]
 
 
 def _monitor(entry: Iteration) -> None:

@@ -2,6 +2,7 @@
 
 from w261reg.aggregators.base import Aggregator
 from w261reg.aggregators.class_scores import MulticlassScores
+from w261reg.aggregators.classes import ClassSums
 from w261reg.aggregators.descent import Descend, Trail
 from w261reg.aggregators.evaluation import Evaluate, Sums
 from w261reg.aggregators.local_steps import Average, LocalSteps
@@ -14,6 +15,7 @@ from w261reg.aggregators.triangular import Triangular
 __all__ = [
     "Aggregator",
     "Average",
+    "ClassSums",
     "ClassificationScores",
     "Descend",
     "Evaluate",

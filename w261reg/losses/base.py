@@ -41,12 +41,14 @@ class Loss(ABC):
         canonical: l' = mean(z) - y, so that moments of the data give the null model's derivatives.
         family: whose negative log likelihood l is, but for constants: bernoulli or gaussian; None
             where it is none.
-        most_curved: an upper bound of l''; infinite where there is none.
+        most_curved: an upper bound of l'', or its eigenvalues; infinite where there is none.
         may_separate: without a penalty the infimum may lie at infinity; `margin` says when.
-        self_concordant: |l'''| <= l'' and |l'| <= 1, as for logistic loss; proofs need it.
+        self_concordant: |l'''| <= l'' and |l'| <= 1, as for logistic loss; of several
+            outputs |l'''| <= (max_e |a_e'v|) l'' along v in z. Proofs need it.
         label_range: the smallest and the largest label that the loss is for.
         kinked: l has kinks and no curvature beside them, so only subgradients tell anything.
-        steepest: an upper bound of |l'|; infinite where there is none.
+        steepest: an upper bound of |l'|, of several outputs of its length; infinite where there
+            is none.
 
     Attributes:
         outputs: K, 1 but for a loss of classes.

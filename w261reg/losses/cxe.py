@@ -1,5 +1,6 @@
 """Cross entropy of K classes: softmax regression."""
 
+import math
 from itertools import combinations
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from w261reg.losses.base import Array, Loss
 
 
 class CrossEntropy(Loss):
-    """l = log sum_k e^z_k - z_y for y in 0 ... K - 1; with p = softmax(z), dl/dz_k = p_k - 1{y = k}.
+    """l = log sum_k e^z_k - z_y for y in 0 ... K - 1; p = softmax(z), dl/dz_k = p_k - 1{y = k}.
 
     The negative log likelihood of a multinomial logit (Hastie, Tibshirani, Friedman, *The Elements
     of Statistical Learning*, 4.4). Its second derivative diag(p) - p p' is that of a graph, the sum
@@ -28,7 +29,7 @@ class CrossEntropy(Loss):
     family: ClassVar[str | None] = "multinomial"
     may_separate = True
     self_concordant = True
-    steepest = 1.0
+    steepest = math.sqrt(2.0)
     most_curved = 0.5
 
     def __init__(self, outputs: int = 2) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.objective import Evaluation, Objective, shortest_subgradient
+from w261reg.evaluation import Evaluation, shortest_subgradient
+from w261reg.objective import Objective
 from w261reg.solvers.base import FirstPass, Solver, State, start_at
 from w261reg.solvers.line_search import STALLED, Ray, search
 
