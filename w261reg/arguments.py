@@ -129,6 +129,8 @@ def _add_problem(group: Any) -> None:
     _option(group, "--reg-param", about, type=_number, metavar="R")
     about = "mix of the penalty: 0 is L2 (default), 1 is L1"
     _option(group, "--elastic-net-param", about, type=_number, metavar="A")
+    about = "naive_bayes: added to each count, >= 0 (Laplace's rule); default 1"
+    _option(group, "--smoothing", about, type=_number, metavar="A")
     for option, name in penalty_options().items():
         flag = "--" + option.replace("_", "-")
         _option(group, flag, PENALTIES[name].help, dest=option, type=_number, metavar="G")

@@ -22,6 +22,21 @@ STORAGES = ("float64", "float32")
 COLLECT_BYTES = 2**26
 # a generator's key holds 64 bits, and TOML's integers are signed
 MOST_SEED = 2**63 - 1
+# of a loss that counts: its conventions, and the settings that have a meaning for it
+COUNTING = ("spark", "sklearn", "canonical")
+_FOR_COUNTS = {
+    "data",
+    "label",
+    "positive",
+    "features",
+    "weight",
+    "loss",
+    "smoothing",
+    "convention",
+    "aggregation_depth",
+    "collect_bytes",
+    "master",
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class Settings:
         loss: a name in LOSSES, or path.py:Name.
         reg_param: strength of the penalty, >= 0, in the convention's terms.
         elastic_net_param: 0 is L2, 1 is L1.
+        smoothing: pseudo-count of naive Bayes, >= 0; None is 1 there.
         fit_intercept: whether there is an intercept; it is never penalised.
         convention: what the strength means; a name in CONVENTIONS.
         standardization: penalise weights times standard deviations; None is the convention's habit.
@@ -68,6 +84,7 @@ class Settings:
     loss: str = ""
     reg_param: float = 0.0
     elastic_net_param: float = 0.0
+    smoothing: float | None = None
     fit_intercept: bool = True
     convention: str = "spark"
     standardization: bool | None = None
@@ -97,6 +114,13 @@ class Settings:
         if not self.loss:
             raise InputError(f"loss is required: one of {', '.join(sorted(LOSSES))}")
         check_loss_name(self.loss)
+        if get_loss(self.loss).counted:
+            return self._checked_counts()
+        if self.smoothing is not None:
+            counted = [name for name, loss in sorted(LOSSES.items()) if loss.counted]
+            raise InputError(
+                f"smoothing is for loss {', '.join(counted)}, not {self.loss}: {self.smoothing}"
+            )
         convention = lookup("convention", self.convention, CONVENTIONS)
         lookup("storage", self.storage, dict.fromkeys(STORAGES))
         if self.solver != "auto":
@@ -122,11 +146,7 @@ class Settings:
         for name in self.orders:
             _check_order(name, self.orders[name], order_options()[name], checked.penalties)
         loss = get_loss(self.loss)
-        if loss.multiclass and self.positive is not None:
-            raise InputError(
-                f"positive is for a loss of two classes, not {self.loss}, for which each value of "
-                f"the label is a class: {self.positive!r}"
-            )
+        _check_positive(self)
         check_terms(self.convention, loss, checked.reg_param, checked.elastic_net_param)
         if self.step_size is not None:
             step = _number("step_size", self.step_size, 0.0, above=True)
@@ -145,10 +165,32 @@ class Settings:
             checked = replace(checked, batch_rows=batch)
         if self.seed is not None:
             checked = replace(checked, seed=_integer("seed", self.seed, 0, MOST_SEED))
-        if self.aggregation_depth is not None:
-            depth = _integer("aggregation_depth", self.aggregation_depth, 1)
-            checked = replace(checked, aggregation_depth=depth)
-        return checked
+        return replace(checked, aggregation_depth=_depth(self.aggregation_depth))
+
+    def _checked_counts(self) -> Self:
+        """Those of a loss that counts. Raises InputError where one has no meaning for it."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            default = entry.default_factory() if callable(entry.default_factory) else entry.default
+            if entry.name not in _FOR_COUNTS and value != default:
+                shown = ", ".join(value) if isinstance(value, Mapping) else entry.name
+                raise InputError(
+                    f"{shown} has no meaning for loss {self.loss}, which counts and has neither "
+                    f"penalty nor steps: {value!r}"
+                )
+        if self.convention not in COUNTING:
+            raise InputError(
+                f"convention must be one of {', '.join(COUNTING)} for loss {self.loss}, not "
+                f"{self.convention!r}"
+            )
+        _check_positive(self)
+        smoothing = 1.0 if self.smoothing is None else self.smoothing
+        return replace(
+            self,
+            smoothing=_number("smoothing", smoothing, 0.0),
+            collect_bytes=_integer("collect_bytes", self.collect_bytes, 0),
+            aggregation_depth=_depth(self.aggregation_depth),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Flat, without what is not set; penalties by their options' names."""
@@ -193,6 +235,18 @@ class Settings:
         chosen["features"] = _names("features", chosen.get("features"))
         given = {key: order for key, order in orders.items() if order is not None}
         return cls(**chosen, penalties=penalties, orders=given)
+
+
+def _check_positive(settings: Settings) -> None:
+    if get_loss(settings.loss).multiclass and settings.positive is not None:
+        raise InputError(
+            f"positive is for a loss of two classes, not {settings.loss}, for which each value of "
+            f"the label is a class: {settings.positive!r}"
+        )
+
+
+def _depth(depth: int | None) -> int | None:
+    return None if depth is None else _integer("aggregation_depth", depth, 1)
 
 
 def _check_steps(settings: Settings) -> None:

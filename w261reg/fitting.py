@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from w261reg.aggregators import (
     ClassificationScores,
+    MulticlassScores,
     RegressionScores,
     Sample,
     Several,
@@ -25,9 +26,10 @@ from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
 from w261reg.head_start import HeadStart, head_start
-from w261reg.likelihood import Moments, likelihood
+from w261reg.likelihood import Moments, count_nonzero, likelihood
 from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
+from w261reg.naive_bayes import fit_counts
 from w261reg.objective import Objective
 from w261reg.own import sources
 from w261reg.posing import feature_orders, kinked, pose, ridge
@@ -44,11 +46,21 @@ log = logging.getLogger("w261reg")
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted model, and what it was fitted on for those who go on with it."""
+    """A fitted model, and what it was fitted on for those who go on with it.
+
+    Attributes:
+        posed: the objective; None where the model was counted.
+    """
 
     model: Model
-    objective: Objective
+    posed: Objective | None
     columns: Columns
+
+    @property
+    def objective(self) -> Objective:
+        """Of a model that was not counted."""
+        assert self.posed is not None
+        return self.posed
 
 
 def fit(
@@ -68,6 +80,8 @@ def fit(
         ComputeError: a pass failed.
     """
     loss = get_loss(settings.loss).of_classes(len(columns.levels or ()))
+    if loss.counted:
+        return _fit_counts(settings, dataset, columns, spark, began)
     n = dataset.n_features
     kinky = kinked(settings)
     orders = feature_orders(settings, columns.names)
@@ -127,6 +141,18 @@ def fit(
     seconds = time.perf_counter() - began
     log.info("%s: %s", model.status, model.message)
     return Fit(replace(model, seconds=seconds), objective, columns)
+
+
+def _fit_counts(
+    settings: Settings, dataset: Dataset, columns: Columns, spark: str | None, began: float
+) -> Fit:
+    """A model in closed form; the pass that scores it is not one of the fit."""
+    model = fit_counts(settings, dataset, columns, spark, began)
+    scores = scorer(model.loss_object, model.weights, model.intercept)
+    metrics = {"train": _metrics(scores, dataset.aggregate(scores), model)}
+    log.info("%s: %s", model.status, model.message)
+    seconds = time.perf_counter() - began
+    return Fit(replace(model, metrics=metrics, seconds=seconds), None, columns)
 
 
 def _size(dataset: Dataset, loss: Loss, previewed: bool) -> Size:
@@ -288,7 +314,7 @@ def _lambda_max(settings: Settings, objective: Objective, solver: str) -> float 
 
 def _train_metrics(objective: Objective, result: FitResult, model: Model) -> dict[str, float]:
     """How well the model predicts its own training rows; a pass only where one is needed."""
-    if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept)):
+    if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept).all()):
         return {"rows": model.rows}
     if objective.loss.quadratic:  # the loss and the label's variance say it all
         mse = 2 * result.evaluation.loss
@@ -311,11 +337,13 @@ def _metrics(scores: Any, state: Any, model: Model) -> dict[str, float]:
 
 
 def _likelihood(loss: Loss, rows: Moments, model: Model) -> dict[str, float]:
-    return likelihood(loss, rows, model.fit_intercept, int(np.count_nonzero(model.weights)))
+    return likelihood(loss, rows, model.fit_intercept, count_nonzero(model.weights))
 
 
-def scorer(loss: Loss, w: Array, b: float, rows: int = 0) -> Any:
+def scorer(loss: Loss, w: Array, b: Any, rows: int = 0) -> Any:
     """The aggregator that scores a model of this loss, on a table of so many rows if known."""
+    if loss.multiclass:
+        return MulticlassScores(loss, w, b)
     if loss.classification:
         return ClassificationScores(loss, w, b, rows)
     return RegressionScores(loss, w, b)
@@ -329,7 +357,7 @@ def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[s
     check_census(census, columns)
     if state.rows == 0:
         raise InputError(f"weight column {columns.weight!r} is 0 in every row")
-    if loss.classification:
+    if loss.classification and not loss.multiclass:  # whose labels are checked as they are read
         known = set(model.classes or ())
         if columns.positive is None:
             known = {0, 1}

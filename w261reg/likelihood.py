@@ -8,9 +8,13 @@ the penalty. They need nothing but sums that a fit, or its scores, have anyway.
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import entr
 
 from w261reg.losses import Loss
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,14 @@ class Moments:
         weight: S.
         loss: mean loss of the model.
         y_mean, y_variance: of the label, by weight; the variance over S.
+        shares: of several classes, by weight (K,).
     """
 
     weight: float
     loss: float
     y_mean: float
     y_variance: float
+    shares: Array | None = None
 
 
 def likelihood(loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int) -> dict[str, float]:
@@ -36,7 +42,7 @@ def likelihood(loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int) -> 
         loss: pointwise loss; `loss.family` says of what.
         rows: sums of the rows.
         fit_intercept: whether the null model, too, has an intercept: the best of these rows.
-        nonzero: coefficients that are not 0, the intercept not counted.
+        nonzero: coefficients that are parameters, as `count_nonzero` counts them.
 
     Returns:
         log_likelihood; null_deviance and residual_deviance, 2 (log likelihood of a model that fits
@@ -48,7 +54,8 @@ def likelihood(loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int) -> 
         model without an intercept, 2 S log 2. Gaussian: the variance is that of most likelihood,
         RSS/S of these rows, and as in R a parameter that counts; statsmodels, which does not count
         it, has an aic that is 2 less. A parameter is a coefficient other than 0 or an intercept:
-        under L2 that is more than the effective number.
+        under L2 that is more than the effective number. Multinomial: as Bernoulli, with
+        the classes' shares or 1/K in the null model, and K - 1 intercepts.
     """
     parameters = nonzero + fit_intercept
     if loss.family == "bernoulli":
@@ -56,6 +63,13 @@ def likelihood(loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int) -> 
         p = rows.y_mean if fit_intercept else 0.5
         null = float(entr(p) + entr(1 - p))
         null_deviance, residual_deviance = 2 * rows.weight * null, -2 * log_likelihood
+    elif loss.family == "multinomial":
+        assert rows.shares is not None
+        classes = len(rows.shares)
+        log_likelihood = -rows.weight * rows.loss
+        null = float(entr(rows.shares).sum()) if fit_intercept else math.log(classes)
+        null_deviance, residual_deviance = 2 * rows.weight * null, -2 * log_likelihood
+        parameters = nonzero + (classes - 1) * fit_intercept
     elif loss.family == "gaussian":
         variance = max(0.0, 2 * rows.loss)
         residual_deviance = rows.weight * variance
@@ -72,3 +86,24 @@ def likelihood(loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int) -> 
         "residual_deviance": residual_deviance,
         "aic": 2 * (parameters - log_likelihood),
     }
+
+
+def count_nonzero(weights: Array) -> int:
+    """Coefficients that are parameters: those that are not 0.
+
+    The probabilities of K classes do not change where all of a feature's coefficients (K,) change
+    alike, so of them those count that differ from the most frequent one: K - 1 without a penalty or
+    under L2, where one class can be the reference; under L1 those that are not 0.
+
+    Args:
+        weights: (n,), or (n, K) of K classes.
+    """
+    if weights.ndim == 1:
+        return int(np.count_nonzero(weights))
+    n, k = weights.shape
+    ordered = np.sort(weights, axis=1)
+    run, longest = np.ones(n, dtype=np.int64), np.ones(n, dtype=np.int64)
+    for j in range(1, k):
+        run = np.where(ordered[:, j] == ordered[:, j - 1], run + 1, 1)
+        longest = np.maximum(longest, run)
+    return int((k - longest).sum())

@@ -41,9 +41,10 @@ class Model:
     Attributes:
         loss: name of the loss, path.py:Name for a user's own.
         feature_names: (n,).
-        weights: coefficients on the raw scale, (n,) in the features' order.
-        intercept: b, 0 without one.
-        classes: [the value that counts as 0, that which counts as 1], or None.
+        weights: coefficients on the raw scale, (n,) in the features' order; of K classes (n, K).
+        intercept: b, a float, 0 without one; of K classes (K,).
+        classes: [the value that counts as 0, that which counts as 1], or the values of several
+            classes in the order of the coefficients' columns; None for a regression.
         label, vector_column: the columns it was trained on; vector_column is None for plain ones.
         reg_param, elastic_net_param, convention, fit_intercept, standardization, tol: as asked.
         penalty_params: strengths of further penalties and, where it was given, the order of the
@@ -77,7 +78,7 @@ class Model:
     loss: str
     feature_names: tuple[str, ...]
     weights: Array
-    intercept: float
+    intercept: Any
     classes: tuple[Any, ...] | None
     label: str | None
     vector_column: str | None
@@ -120,11 +121,18 @@ class Model:
 
     @property
     def coefficients(self) -> pd.DataFrame:
-        """A row a feature, by name: the coefficient, and times the feature's sd."""
+        """A row a feature, by name: the coefficient, and times the feature's sd.
+
+        Of several classes, a column a class: the coefficients.
+        """
+        index = pd.Index(self.feature_names, name="feature")
+        if self.weights.ndim == 2:
+            columns = pd.Index(self.classes or (), name="class")
+            return pd.DataFrame(self.weights, index=index, columns=columns)
         sd = np.array([np.nan if s is None else s for s in self.standard_deviations])
         return pd.DataFrame(
             {"coefficient": self.weights, "standardized": self.weights * sd},
-            index=pd.Index(self.feature_names, name="feature"),
+            index=index,
         )
 
     def summary(self) -> str:
@@ -171,20 +179,23 @@ class Model:
         Raises:
             InputError: the file is not there, or has changed.
         """
-        return loss_of(self.loss, self.own_sources.get(self.loss))
+        loss = loss_of(self.loss, self.own_sources.get(self.loss))
+        return loss.of_classes(len(self.classes)) if self.classes else loss
 
     def with_loss(self, loss: Any) -> "Model":
         """The model with its loss given anew: path.py:Name, a class or an object of Loss."""
         name = name_loss(loss)
         check_loss_name(name)
-        if get_loss(name).classification != (self.classes is not None):
+        new = get_loss(name)
+        several = self.weights.ndim == 2
+        if new.classification != (self.classes is not None) or new.multiclass != several:
             raise InputError(f"loss {name} does not go with the classes of the model")
         own = {k: v for k, v in self.own_sources.items() if k != self.loss}
         return replace(self, loss=name, own_sources={**own, **sources(name)})
 
     def check_finite(self) -> None:
         """Raise InputError where the coefficients are no numbers: a diverged model's may not be."""
-        if not (np.isfinite(self.weights).all() and np.isfinite(self.intercept)):
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.intercept).all()):
             raise InputError(
                 f"the model's coefficients are not finite: its status is {self.status}"
             )
@@ -203,7 +214,8 @@ class Model:
         Returns:
             For a matrix, the predictions (m,). For a Spark DataFrame, it with the columns
             `prediction` and, for classes of a loss that gives it, `probability` (of the second
-            class) appended; for any other table, the same as a pandas DataFrame.
+            class; of several classes `probability_<class>` of each) appended; for any other table,
+            the same as a pandas DataFrame.
 
         Raises:
             InputError: a feature is missing, or has values that are not usable.
@@ -215,20 +227,22 @@ class Model:
         return table["prediction"].to_numpy() if matrix else table
 
     def probability(self, data: Any) -> Array:
-        """P(second class) for each row of a matrix, table or path: (m,)."""
+        """P(second class) for each row of a matrix, table or path: (m,); of K classes (m, K)."""
         if self.classes is None:
             raise InputError(f"probability is for classification, not for loss {self.loss!r}")
         if not self.loss_object.probabilistic:
             raise InputError(f"a model of loss {self.loss!r} gives classes, no probability")
         if is_spark_frame(data):
             raise InputError("probability is a column of what predict gives for a Spark DataFrame")
-        return np.asarray(self._table(data)["probability"].to_numpy())
+        names = list(self.predictor.types())[1:]
+        found = np.asarray(self._table(data)[names].to_numpy())
+        return found if self.weights.ndim == 2 else found[:, 0]
 
     def _table(self, data: Any) -> pd.DataFrame:
         source = source_of(data)
-        check_free(source.schema)
+        check_free(source.schema, self.predictor.types())
         columns = self.columns_in(source.schema)
-        handles = source.handles(len(self.feature_names))
+        handles = source.handles(max(self.weights.shape))
         batches = [
             self.predictor.append(batch, columns)
             for _, batch in source.read(handles, None, columns.columns)
@@ -240,13 +254,24 @@ class Model:
 
     def _predict_frame(self, frame: Any) -> Any:
         """Predictions as a Spark column expression would give them: one mapInArrow, no shuffle."""
-        from pyspark.sql.types import DoubleType, LongType, StringType, StructType
+        from pyspark.sql.types import (
+            BooleanType,
+            DoubleType,
+            LongType,
+            StringType,
+            StructType,
+        )
 
         schema = frame_schema(frame)
-        check_free(schema)
+        check_free(schema, self.predictor.types())
         columns, predictor = self.columns_in(schema), self.predictor
         ship_by_value()
-        kinds = {"string": StringType(), "int64": LongType(), "double": DoubleType()}
+        kinds = {
+            "string": StringType(),
+            "int64": LongType(),
+            "double": DoubleType(),
+            "bool": BooleanType(),
+        }
         out = StructType(list(frame.schema.fields))
         for name, kind in predictor.types().items():
             out = out.add(name, kinds[str(kind)])
@@ -372,10 +397,12 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
         weights = np.array(values["weights"], dtype=float)
         names = tuple(map(str, values["feature_names"]))
         nan = float("nan")
+        loss = LOSSES.get(str(values["loss"]))
+        several = loss is not None and loss.multiclass
         values.update(
             weights=weights,
             feature_names=names,
-            intercept=nan if values["intercept"] is None else float(values["intercept"]),
+            intercept=_intercept(values["intercept"], several),
             classes=None if values["classes"] is None else tuple(values["classes"]),
         )
         for key in ("standard_deviations", "constant_features"):
@@ -386,21 +413,39 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
         raise InputError(
             f"model {given} is not a model.json: it has values of wrong types"
         ) from None
-    if weights.shape != (len(names),):
+    classes = values["classes"]
+    if several and (classes is None or len(set(classes)) < max(2, len(classes))):
+        raise InputError(f"model {given} has classes that do not go with loss {values['loss']}")
+    shape = (len(names), len(classes)) if several else (len(names),)
+    if weights.shape != shape:
+        also = f" and {len(classes)} classes" if several else ""
         raise InputError(
-            f"model {given} has {len(names)} feature names for coefficients of shape "
+            f"model {given} has {len(names)} feature names{also} for coefficients of shape "
             f"{weights.shape}"
         )
-    loss = LOSSES.get(str(values["loss"]))
+    if several and values["intercept"].shape != shape[1:]:
+        raise InputError(
+            f"model {given} has {len(classes)} classes for intercepts of shape "
+            f"{values['intercept'].shape}"
+        )
     if not isinstance(values["own_sources"], dict):
         raise InputError(f"model {given} is not a model.json: it has values of wrong types")
     if loss is None and values["loss"] not in values["own_sources"]:
         raise InputError(f"model {given} has a loss that is not known here: {values['loss']!r}")
-    if loss is not None and loss.classification != (
-        values["classes"] is not None and len(values["classes"]) == 2
+    if (
+        loss is not None
+        and not several
+        and loss.classification != (classes is not None and len(classes) == 2)
     ):
         raise InputError(f"model {given} has classes that do not go with loss {loss.name}")
     return Model(**{name: values[name] for name in wanted}, **_beside(file.parent))
+
+
+def _intercept(given: Any, several: bool) -> float | Array:
+    """Of a model.json; one a class where there are several."""
+    if several:
+        return np.array(given, dtype=float)
+    return float("nan") if given is None else float(given)
 
 
 def _beside(folder: Path) -> dict[str, Any]:

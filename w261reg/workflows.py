@@ -16,6 +16,7 @@ from w261reg.errors import InputError
 from w261reg.files import check_out, replace_file, replace_folder
 from w261reg.fitting import Fit, evaluate_dataset, fit, warm_start
 from w261reg.gradient_check import GradientCheck, check_dataset
+from w261reg.losses import get_loss
 from w261reg.model import Model, dumps, load, plain
 from w261reg.opening import open_training, read_frame
 from w261reg.output import check_csv, from_bytes, table_writer, to_bytes
@@ -45,7 +46,7 @@ def train(data: Any, label: Any = None, *, weight: Any = None, **settings: Any) 
             class or object of w261reg.losses.Loss), penalty (also a class), reg_param,
             elastic_net_param, fit_intercept, convention, standardization, solver, step_size,
             step_rule, batch_rows, seed, max_iter, tol, positive, features, warm_start, master,
-            aggregation_depth, smooth_param, smooth_order.
+            aggregation_depth, smooth_param, smooth_order, smoothing.
 
     Returns:
         The model, whatever its status.
@@ -86,6 +87,8 @@ def check_gradient(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed must be an integer >= 0, not {seed!r}")
     chosen = _settings(data, label, weight, settings)
+    if get_loss(chosen.loss).counted:
+        raise InputError(f"loss {chosen.loss} is not minimised, so it has no gradient to check")
     with open_training(data, label, weight, chosen) as opened:
         path = None if at is None else os.fspath(at)
         point = warm_start(path, opened.columns, "at")
@@ -177,7 +180,8 @@ def evaluate(
     loss = model.loss_object
     where = model.columns_in(source.schema)
     positive = None
-    if model.classes is not None and tuple(model.classes) != (0, 1):
+    several = model.classes if loss.multiclass else None
+    if several is None and model.classes is not None and tuple(model.classes) != (0, 1):
         positive = model.classes[1]
     columns = select(
         source.schema,
@@ -186,6 +190,7 @@ def evaluate(
         weight=weight,
         classification=loss.classification,
         positive=positive,
+        levels=several,
         names=model.feature_names,
     )
     with session(master) as spark:
@@ -218,13 +223,13 @@ def predict_to(
         raise InputError(f"out must end in .csv or .parquet, not {out!r}")
     check_out(out, overwrite, folder=False)
     source = open_path(data)
-    check_free(source.schema)
+    check_free(source.schema, model.predictor.types())
     if out.endswith(".csv"):
         check_csv(source.schema)
     columns = model.columns_in(source.schema)
     predictor = model.predictor
     ship_by_value()
-    handles = source.handles(len(columns.names))
+    handles = source.handles(max(model.weights.shape))
     if not handles:
         raise InputError(f"{source.description} has no rows")
 

@@ -1,6 +1,7 @@
 """What one pass over the data can compute; each is a monoid."""
 
 from w261reg.aggregators.base import Aggregator
+from w261reg.aggregators.class_scores import MulticlassScores
 from w261reg.aggregators.classes import ClassSums
 from w261reg.aggregators.descent import Descend, Trail
 from w261reg.aggregators.evaluation import Evaluate, Sums
@@ -19,6 +20,7 @@ __all__ = [
     "Descend",
     "Evaluate",
     "LocalSteps",
+    "MulticlassScores",
     "RegressionScores",
     "Sample",
     "Several",

@@ -35,6 +35,7 @@ class Loss(ABC):
         metric: the mean loss's name among the metrics of a classifier.
         classification: labels are 0 and 1, and `mean` is the probability of 1.
         multiclass: of a classification: labels are 0 to K - 1, and `mean` the probability of each.
+        counted: fitted by counting, in closed form, so that no solver and no penalty take part.
         probabilistic: of a classification: without, `mean` is the class itself.
         quadratic: l'' is 1 everywhere, so that one pass (the Gram matrix) holds the whole problem.
         canonical: l' = mean(z) - y, so that moments of the data give the null model's derivatives.
@@ -60,6 +61,7 @@ class Loss(ABC):
     metric: ClassVar[str] = "log_loss"
     classification: ClassVar[bool] = False
     multiclass: ClassVar[bool] = False
+    counted: ClassVar[bool] = False
     probabilistic: ClassVar[bool] = True
     quadratic: ClassVar[bool] = False
     canonical: ClassVar[bool] = False

@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import softmax
@@ -25,7 +26,7 @@ class CrossEntropy(Loss):
     title = "cross entropy of several classes (softmax)"
     classification = True
     multiclass = True
-    family = "multinomial"
+    family: ClassVar[str | None] = "multinomial"
     may_separate = True
     self_concordant = True
     steepest = math.sqrt(2.0)

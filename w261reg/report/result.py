@@ -115,7 +115,8 @@ def coefficients_of(
     raw = model.get("coefficients")
     table = list(raw) if isinstance(raw, list) else [None] * len(names)
     multiclass = bool(table) and isinstance(table[0], list)
-    rows: list[Any] = table if multiclass else [table]
+    # a list a feature, with a number a class
+    rows: list[Any] = list(zip(*table, strict=True)) if multiclass else [table]
     classes = model.get("classes") or []
     if len(classes) != len(rows):
         classes = range(len(rows))
@@ -167,7 +168,7 @@ def _others(
 
 
 def _per_feature(values: object, names: Sequence[str], what: str) -> list[float | None]:
-    if not values or not isinstance(values, list):
+    if not values or not isinstance(values, list | tuple):
         return [None] * len(names)
     if len(values) != len(names):
         raise InputError(f"model.json: {len(values)} {what} for {len(names)} features")
