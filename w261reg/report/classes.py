@@ -134,7 +134,7 @@ def draw_classes(result: Result) -> Drawn | None:
     )
     caption = "A feature above 0 speaks for the class, below 0 against it. " + (
         "Logarithms of the features' shares, relative to the mean of the classes."
-        if centred
+        if about_mean
         else "Raw coefficients: the model holds no standard deviations."
         if raw
         else "Standardized: the coefficient times the feature's standard deviation, so that "
