@@ -114,18 +114,17 @@ def test_metrics_are_pysparks(spark: "SparkSession") -> None:
     from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 
     prediction = Z.argmax(axis=1).astype(float)
-    rows = list(
-        zip(CODES.astype(float).tolist(), prediction.tolist(), WEIGHT.tolist(), strict=True)
-    )
-    there = spark.createDataFrame(rows, ["label", "prediction", "s"])
+    columns = np.column_stack([CODES, prediction, WEIGHT]).tolist()
+    there = spark.createDataFrame(columns, ["label", "prediction", "s"])
     found = evaluated(made(), frame())
+    evaluator = MulticlassClassificationEvaluator(weightCol="s")
     for name, theirs in {
         "accuracy": "accuracy",
         "f1_weighted": "f1",
         "precision_weighted": "weightedPrecision",
         "recall_weighted": "weightedRecall",
     }.items():
-        evaluator = MulticlassClassificationEvaluator(metricName=theirs, weightCol="s")
+        evaluator.set(evaluator.metricName, theirs)
         assert found[name] == pytest.approx(evaluator.evaluate(there), rel=1e-12), name
 
 
@@ -149,14 +148,16 @@ def test_scores_of_any_cut(monkeypatch: pytest.MonkeyPatch, as_sparse: bool) -> 
 def test_likelihood_is_statsmodels(reference: int) -> None:
     times = WEIGHT.astype(int)
     x, y = np.repeat(X, times, axis=0), np.repeat(CODES, times)
-    theirs = sm.MNLogit(y, np.column_stack([x, np.ones(len(x))])).fit(
-        disp=0, method="newton", tol=1e-14, maxiter=100
-    )
+    one = np.ones((len(x), 1))
+    exact = {"disp": 0, "method": "newton", "tol": 1e-14, "maxiter": 100}
+    theirs = sm.MNLogit(y, np.column_stack([x, one])).fit(**exact)
+    null = sm.MNLogit(y, one).fit(**exact)  # of their llnull the optimum is not as exact
     params = np.column_stack([np.zeros(N + 1), np.asarray(theirs.params)])
     params -= params[:, [reference]]  # any class may be the reference
     found = evaluated(made(w=params[:N], b=params[N]), frame())
     assert found["log_likelihood"] == pytest.approx(theirs.llf, rel=1e-12)
-    assert found["null_deviance"] == pytest.approx(-2 * theirs.llnull, rel=1e-12)
+    assert found["null_deviance"] == pytest.approx(-2 * null.llf, rel=1e-12)
+    assert found["null_deviance"] == pytest.approx(-2 * theirs.llnull, rel=1e-9)
     assert found["residual_deviance"] == pytest.approx(-2 * theirs.llf, rel=1e-12)
     assert found["aic"] == pytest.approx(theirs.aic, rel=1e-12)
     # centred, as an answer without a penalty or under L2 is: as many parameters
