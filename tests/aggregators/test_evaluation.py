@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.checks import SINGLE
 from tests.problems import Problem, dataset_of, example, pointwise
 from w261reg.aggregators import Evaluate, Several, Summarise, Triangular
 from w261reg.blocks import symmetric
-from w261reg.losses import LOSSES, get_loss
+from w261reg.losses import get_loss
 
 Array = NDArray[np.float64]
 
@@ -44,7 +45,7 @@ def test_sums_are_numpys(loss: str, order: int, as_sparse: bool) -> None:
             assert sums.curvature[0] == pytest.approx(h.sum(), rel=1e-13)
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", SINGLE)
 def test_hessian_is_the_derivative_of_the_gradient(name: str) -> None:
     """For every loss, the aggregator's second order against differences of its first."""
     loss = get_loss(name)

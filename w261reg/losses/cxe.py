@@ -53,10 +53,10 @@ class CrossEntropy(Loss):
         return self.first(y, z)[1]
 
     def curvature(self, y: Array, z: Array) -> Array:
-        return self._pairs(softmax(self._models(z), axis=2))
+        return self._pairs(self._shared(y, z)[2])
 
     def diagonal(self, y: Array, z: Array) -> Array:
-        p = softmax(self._models(z), axis=2)
+        p = self._shared(y, z)[2]
         return (p * _others(p)).reshape(z.shape)
 
     def first(self, y: Array, z: Array) -> tuple[Array, Array]:
