@@ -191,7 +191,7 @@ def check_comparable(settings: Settings, standard_scaler: bool) -> None:
         names = ", ".join([*settings.penalties, *filter(None, [settings.penalty])])
         raise InputError(f"compare needs L1 and L2 only: pyspark.ml has no {names}")
     if settings.loss not in ("mse", "bxe", "hinge"):
-        raise InputError(f"compare needs loss mse, bxe or hinge: pyspark.ml has no {settings.loss}")
+        raise InputError(f"compare needs loss mse, bxe or hinge, not {settings.loss}")
     if settings.loss == "hinge" and settings.elastic_net_param > 0:
         raise InputError(
             "compare needs elastic_net_param 0 for loss hinge, not "

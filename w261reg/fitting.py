@@ -148,6 +148,7 @@ def _fit_counts(
 ) -> Fit:
     """A model in closed form; the pass that scores it is not one of the fit."""
     model = fit_counts(settings, dataset, columns, spark, began)
+    log.info(f"read {model.rows:,} rows x {dataset.n_features:,} features, {dataset.parallelism}")
     scores = scorer(model.loss_object, model.weights, model.intercept)
     metrics = {"train": _metrics(scores, dataset.aggregate(scores), model)}
     log.info("%s: %s", model.status, model.message)

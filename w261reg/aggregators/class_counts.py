@@ -58,7 +58,8 @@ class CountClasses(Aggregator[Counts]):
             own = np.zeros((piece.rows, self.classes))
             own[np.arange(piece.rows), piece.y.astype(np.int64)] = piece.weight
             state.weight += own.sum(axis=0)
-            state.sums += piece.t_dot(own, centre)
+            with np.errstate(over="ignore"):
+                state.sums += piece.t_dot(own, centre)
         return state
 
     def merge(self, left: Counts, right: Counts) -> Counts:

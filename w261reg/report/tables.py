@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from w261reg.report.classes import centred, class_columns
 from w261reg.report.result import OURS, THEIRS, Result, number
 from w261reg.report.text import (
     NOTHING,
@@ -49,7 +50,12 @@ class Table:
 
 
 def coefficient_table(result: Result) -> Table:
-    """All coefficients in the model's order: number, name, value, sd, standardized, and so on."""
+    """All coefficients in the model's order: number, name, value, sd, standardized, and so on.
+
+    Of a few classes, a row a feature and a column a class.
+    """
+    if (columns := class_columns(result)) is not None:
+        return Table(*columns)
     found = result.coefficients
     has_errors = any(c.standard_error is not None for c in found)
     compared = any(c.other is not None for c in found)
@@ -68,6 +74,8 @@ def coefficient_table(result: Result) -> Table:
         rows.append(row)
         size = c.value if c.sd is None else c.standardized
         sizes.append(-1.0 if size is None else abs(size))
+    if (values := centred(result)) is not None:
+        sizes = [abs(value) for value in values]
     return Table(heads, rows, sizes)
 
 
@@ -106,6 +114,12 @@ METRICS = {
     "squared_hinge_loss": "Mean squared hinge loss",
     "auc": "Area under the ROC curve",
     "accuracy": "Accuracy",
+    "precision_macro": "Precision, mean of the classes",
+    "precision_weighted": "Precision, mean by the classes' rows",
+    "recall_macro": "Recall, mean of the classes",
+    "recall_weighted": "Recall, mean by the classes' rows",
+    "f1_macro": "F1, mean of the classes",
+    "f1_weighted": "F1, mean by the classes' rows",
     "precision": "Precision",
     "recall": "Recall",
     "log_likelihood": "Log likelihood (a weight counts its row so many times)",
