@@ -156,11 +156,12 @@ def _others(
     """pyspark.ml's coefficients by feature position and class; by name if the order differs."""
     entries = (comparison or {}).get("coefficients") or []
     position = {name: j for j, name in enumerate(names)}
-    same_order = [str(entry.get("feature")) for entry in entries] == list(names)
+    k = len(class_names)
+    same_order = [str(entry.get("feature")) for entry in entries[::k]] == list(names)
     found: dict[tuple[int, str | None], float | None] = {}
     for i, entry in enumerate(entries):
         # Names need not be unique, so the position is the better key where it can be trusted.
-        j = i if same_order else position.get(str(entry.get("feature")))
+        j = i // k if same_order else position.get(str(entry.get("feature")))
         class_name = None if class_names[0] is None else str(entry.get("class"))
         if j is not None:
             found[j, class_name] = number(entry.get(THEIRS))

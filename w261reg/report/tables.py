@@ -12,6 +12,7 @@ from w261reg.report.result import OURS, THEIRS, Result, number
 from w261reg.report.text import (
     NOTHING,
     fmt,
+    listed,
     loss_name,
     nonzero,
     penalty_name,
@@ -194,4 +195,6 @@ def _engine_value(value: object) -> str:
     # Objectives of two engines agree in many digits; rounding must not hide that they differ.
     if isinstance(value, float):
         return fmt(value, 12 if abs(value) < 1e9 else 6)
+    if isinstance(value, list):
+        return listed([fmt(number(item), 6) for item in value], 4)
     return NOTHING if value is None else _value(value)
