@@ -30,7 +30,7 @@ LAYERS: list[set[str]] = [
     {"prediction", "checks", "output"},
     {"model"},
     {"posing"},
-    {"head_start", "gradient_check"},
+    {"head_start", "gradient_check", "heteroscedastic"},
     {"fitting"},
     {"comparison", "opening"},
     {"workflows"},

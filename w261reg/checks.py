@@ -21,7 +21,8 @@ def check_census(census: Census, columns: Columns) -> None:
 
 
 def _defects(census: Census, columns: Columns) -> list[str]:
-    roles = {columns.label: "label", columns.weight: "weight"}
+    roles = {columns.sigma: "sigma", columns.group: "noise_group"}
+    roles |= {columns.label: "label", columns.weight: "weight"}
     lines = []
     for (column, kind), count in sorted(census.defects.items()):
         role = roles.get(column, "feature")

@@ -57,7 +57,11 @@ class Model:
         solver, why_solver: which solver, and why that one.
         solver_estimates: passes and seconds that each candidate of `auto` was expected to take.
         rows, sum_of_weights: rows of positive weight, and S.
-        standard_errors: None: not computed yet.
+        standard_errors: of the coefficients (n,), where `sigma` or `noise_group` was given and
+            there is no penalty, under which they would leave out the bias; else None.
+        covariance: (X' diag(s/sigma^2) X)^-1 of the coefficients on the raw scale, in the
+            features' order, the intercept last; None where there are no standard errors.
+        noise_groups: group, rows, sum_of_weights and sigma of each group of `noise_group`.
         condition_number: of the last linear system, scaled; None where none was solved.
         standard_deviations: of the features (n,), by the convention's divisor.
         constant_features: names of those without spread, whose coefficient is 0.
@@ -111,6 +115,8 @@ class Model:
     storage_bound: float | None = None
     own_sources: dict[str, str] = field(default_factory=dict)
     lambda_max: float | None = None
+    covariance: list[list[float]] | None = None
+    noise_groups: list[dict[str, Any]] | None = None
     seconds: float = 0.0
     history: tuple[Iteration, ...] = ()
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -364,6 +370,7 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     for added in ("solver_estimates", "storage", "storage_bound", "own_sources", "lambda_max"):
         values.setdefault(added, {} if added in ("solver_estimates", "own_sources") else None)
     values["storage"] = values["storage"] or "float64"
+    values = {"covariance": None, "noise_groups": None, **values}
     missing = [name for name in wanted if name not in values]
     if missing or values["weights"] is None:
         name = "coefficients" if missing == ["weights"] or not missing else missing[0]

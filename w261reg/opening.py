@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +17,13 @@ from w261reg.datasets import Dataset
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError, Unreachable
+from w261reg.heteroscedastic import check_groups
 from w261reg.losses import get_loss
 from w261reg.session import session
 from w261reg.sources import Columns, Source, array_source, open_path, source_of
 from w261reg.sources.columns import is_vector
 from w261reg.sources.frame import frame_schema, is_spark_frame, vector_names
+from w261reg.sources.levels import Levels, frame_levels, levels
 from w261reg.sources.libsvm import LibsvmSource
 from w261reg.sources.packing import frame_dataset, local_dataset, spark_dataset
 from w261reg.sources.paths import find, reachable
@@ -43,9 +46,17 @@ class Opened:
 
 
 @contextmanager
-def open_training(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[Opened]:
-    """The dataset of a training problem; released at the end."""
-    with _opened(data, label, weight, settings) as opened:
+def open_training(
+    data: Any, label: Any, weight: Any, settings: Settings, **beside: Any
+) -> Iterator[Opened]:
+    """The dataset of a training problem; released at the end.
+
+    Args:
+        data, label, weight: as given to `train`.
+        settings: checked.
+        beside: sigma and noise_group, as given to `train`.
+    """
+    with _opened(data, label, weight, settings, beside) as opened:
         try:
             yield opened
         finally:
@@ -53,13 +64,15 @@ def open_training(data: Any, label: Any, weight: Any, settings: Settings) -> Ite
 
 
 @contextmanager
-def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[Opened]:
+def _opened(
+    data: Any, label: Any, weight: Any, settings: Settings, beside: dict[str, Any]
+) -> Iterator[Opened]:
     if is_spark_frame(data):
-        _check_names(label, weight)
+        _check_names(label, weight, **beside)
         yield _of_frame(data, settings)
         return
     try:
-        source, label, weight = _source(data, label, weight)
+        source, label, weight = _source(data, label, weight, **beside)
     except Unreachable as error:
         if not _is_parquet(settings.data):
             raise
@@ -68,17 +81,21 @@ def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[
         return
     columns = _chosen(source, replace(settings, label=label, weight=weight))
     if not settings.data:
-        columns = _named(source, columns)
+        columns = _grouped(_named(source, columns), partial(levels, source))
         dataset: Dataset = local_dataset(source, columns, settings.storage)
-        yield Opened(_counted(dataset, source), columns, None)
+        yield Opened(_counted(dataset, source, columns), columns, None)
         return
     with session(settings.master) as spark:
         if why := _out_of_reach(spark.sparkContext, settings.data):
             yield _of_frame(_by_spark(spark, settings.data, why), settings)
             return
-        columns = _named(source, columns, _mapper(spark.sparkContext))
-        dataset = spark_dataset(spark.sparkContext, source, columns, None, **_options(settings))
-        yield Opened(_counted(dataset, source), columns, spark.version)
+        context = spark.sparkContext
+        columns = _named(source, columns, _mapper(context, "find the number of features"))
+        look = _mapper(context, "find the groups of rows")
+        tasks = context.defaultParallelism
+        columns = _grouped(columns, partial(levels, source, run=look, tasks=tasks))
+        dataset = spark_dataset(context, source, columns, None, **_options(settings))
+        yield Opened(_counted(dataset, source, columns), columns, spark.version)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -91,8 +108,23 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 def _of_frame(frame: "DataFrame", settings: Settings) -> Opened:
     columns = _frame_columns(frame, settings)
+    context = frame.sparkSession.sparkContext
+    with described(context, "find the groups of rows"), spark_failures("reading the DataFrame"):
+        columns = _grouped(columns, partial(frame_levels, frame))
     dataset = frame_dataset(frame, columns, **_options(settings))
+    dataset.passes += columns.group is not None
     return Opened(dataset, columns, frame.sparkSession.version)
+
+
+def _grouped(columns: Columns, look: Callable[..., Levels]) -> Columns:
+    """The columns with the groups of rows, where there are any: a look at their column."""
+    if columns.group is None:
+        return columns
+    found = look(columns.group, "noise_group", columns.weight)
+    if not found:
+        raise InputError("the data has no rows")
+    check_groups(columns.group, len(found), columns.n_features)
+    return replace(columns, levels=tuple(found))
 
 
 def _is_parquet(path: str) -> bool:
@@ -122,35 +154,41 @@ def _by_spark(spark: "SparkSession", path: str, why: str) -> "DataFrame":
         return spark.read.parquet(path)
 
 
-def _counted(dataset: Dataset, source: Source) -> Dataset:
-    dataset.passes += source.width_costs_a_pass
+def _counted(dataset: Dataset, source: Source, columns: Columns) -> Dataset:
+    dataset.passes += source.width_costs_a_pass + (columns.group is not None)
     return dataset
 
 
-def _mapper(context: "SparkContext") -> Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]:
-    """`map`, by Spark tasks."""
+def _mapper(
+    context: "SparkContext", what: str
+) -> Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]:
+    """`map`, by Spark tasks that the Spark UI calls `what`."""
 
     def run(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         listed = list(items)
-        what = "find the number of features"
         with described(context, what), spark_failures(what):
             return context.parallelize(listed, len(listed)).map(function).collect()
 
     return run
 
 
-def _check_names(label: Any, weight: Any) -> None:
-    for name, value in (("label", label), ("weight", weight)):
+def _check_names(label: Any, weight: Any, **beside: Any) -> None:
+    for name, value in {"label": label, "weight": weight, **beside}.items():
         if value is not None and not isinstance(value, str):
             raise InputError(f"{name} must be a column's name where data is a table")
 
 
-def _source(data: Any, label: Any, weight: Any) -> tuple[Source, str | None, str | None]:
+def _source(
+    data: Any, label: Any, weight: Any, **beside: Any
+) -> tuple[Source, str | None, str | None]:
     if isinstance(data, np.ndarray | list) or sparse.issparse(data):
         if label is None or isinstance(label, str):
             raise InputError("label must be the labels (rows,) where data is a matrix")
-        return array_source(data, label, weight)
-    _check_names(label, weight)
+        for name, value in beside.items():
+            if isinstance(value, str):
+                raise InputError(f"{name} must be its values (rows,) where data is a matrix")
+        return array_source(data, label, weight, **beside)
+    _check_names(label, weight, **beside)
     return source_of(data), label, weight
 
 
@@ -168,6 +206,8 @@ def _chosen(source: Source, settings: Settings) -> Columns:
         features=settings.features,
         label=settings.label,
         weight=settings.weight,
+        sigma=settings.sigma,
+        group=settings.noise_group,
         classification=get_loss(settings.loss).classification,
         positive=settings.positive,
     )
@@ -187,7 +227,9 @@ def _frame_columns(frame: "DataFrame", settings: Settings) -> Columns:
     if settings.label is None:
         raise InputError("label is required: the column to predict")
     chosen = settings.features or tuple(
-        name for name in schema.names if name not in (settings.label, settings.weight)
+        name
+        for name in schema.names
+        if name not in (settings.label, settings.weight, settings.sigma, settings.noise_group)
     )
     vectors = [n for n in chosen if n in schema.names and is_vector(schema.field(n).type)]
     return select(
@@ -195,6 +237,8 @@ def _frame_columns(frame: "DataFrame", settings: Settings) -> Columns:
         features=settings.features,
         label=settings.label,
         weight=settings.weight,
+        sigma=settings.sigma,
+        group=settings.noise_group,
         classification=get_loss(settings.loss).classification,
         positive=settings.positive,
         vector_names={name: vector_names(frame, name) for name in vectors[:1]},

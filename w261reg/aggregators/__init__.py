@@ -3,6 +3,7 @@
 from w261reg.aggregators.base import Aggregator
 from w261reg.aggregators.descent import Descend, Trail
 from w261reg.aggregators.evaluation import Evaluate, Sums
+from w261reg.aggregators.groups import Grouped, GroupResiduals, SummariseGroups
 from w261reg.aggregators.local_steps import Average, LocalSteps
 from w261reg.aggregators.sample import Sample
 from w261reg.aggregators.scores import ClassificationScores, RegressionScores
@@ -16,11 +17,14 @@ __all__ = [
     "ClassificationScores",
     "Descend",
     "Evaluate",
+    "GroupResiduals",
+    "Grouped",
     "LocalSteps",
     "RegressionScores",
     "Sample",
     "Several",
     "Summarise",
+    "SummariseGroups",
     "Summary",
     "Sums",
     "Trail",
