@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"objective"},
     {"solvers"},
     {"config", "sources", "session"},
-    {"prediction", "checks", "output"},
+    {"prediction", "checks", "output", "information", "joint"},
     {"model"},
     {"posing"},
     {"head_start", "gradient_check", "heteroscedastic"},

@@ -26,7 +26,8 @@ from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
 from w261reg.head_start import HeadStart, head_start
-from w261reg.heteroscedastic import account, fit_groups, known_covariance
+from w261reg.heteroscedastic import fit_groups
+from w261reg.information import account, known_covariance
 from w261reg.likelihood import Moments, Noise, likelihood
 from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load

@@ -73,31 +73,31 @@ class SummariseGroups(Aggregator[Grouped]):
 
 
 class GroupResiduals(Aggregator[Array]):
-    """Sums of r = y - (x - centre)'w - b over each group, a row each (n_groups, n + 2).
+    """Sums of r = y - (x - centre)'w_g - b_g over each group g, a row each (G, n + 2).
 
     sum s r^2, then D sum s r (x - centre), then sum s r: squared error and its slope from the rows
     themselves, which keeps the digits that a Gram matrix would lose where a model explains nearly
     all.
 
     Args:
-        w, b, centre: the model; (n,), a number and (n,).
+        w, b: a model for each group, (G, n) and (G,).
+        centre: (n,).
         scale: D's diagonal (n,).
-        n_groups: how many groups there are.
     """
 
     name = "residuals of each group"
 
-    def __init__(self, w: Array, b: float, centre: Array, scale: Array, n_groups: int) -> None:
-        self.w, self.b, self.centre, self.scale, self.n_groups = w, b, centre, scale, n_groups
+    def __init__(self, w: Array, b: Array, centre: Array, scale: Array) -> None:
+        self.w, self.b, self.centre, self.scale = w, b, centre, scale
 
     def zero(self) -> Array:
-        return np.zeros((self.n_groups, len(self.w) + 2))
+        return np.zeros((len(self.b), len(self.centre) + 2))
 
     def add(self, state: Array, block: Block) -> Array:
         if block.rows == 0 or block.census.defects:
             return state
-        for code, rows in by_group(block, len(self.w)):
-            r = rows.y - rows.dot(self.w[:, None], self.centre)[:, 0] - self.b
+        for code, rows in by_group(block, len(self.centre)):
+            r = rows.y - rows.dot(self.w[code][:, None], self.centre)[:, 0] - self.b[code]
             own = rows.weight * r
             state[code, 0] += own @ r
             state[code, 1:-1] += self.scale * rows.t_dot(own[:, None], self.centre)[:, 0]
@@ -108,4 +108,4 @@ class GroupResiduals(Aggregator[Array]):
         return left + right
 
     def nbytes(self) -> int:
-        return 8 * self.n_groups * (len(self.w) + 2) + 4096
+        return 8 * len(self.b) * (len(self.centre) + 2) + 4096

@@ -21,6 +21,7 @@ from w261reg.report.tables import (
     engine_table,
     flat,
     metrics_table,
+    noise_table,
     summary_cells,
 )
 from w261reg.report.text import (
@@ -32,6 +33,8 @@ from w261reg.report.text import (
     further_penalties,
     intercept_text,
     loss_term,
+    noise_groups,
+    noise_text,
     nonzero,
     penalty_name,
     problem_name,
@@ -149,10 +152,15 @@ def _section(result: Result, name: str, anchor: str, figures: Sequence[Drawn]) -
         "residual": _unbroken(residual_sentence(model)),
         "bound": _unbroken(bound_sentence(model)),
         "formula": _formula(model),
-        "settings": _settings(model),
+        "settings": _settings(model, result.config),
         "convergence": convergence_sentence(model, result.n_history),
         "figures": {figure.name: _shown_figure(figure) for figure in figures},
         "metrics": metrics_table(result),
+        "noise": noise_table(result),
+        "noise_text": noise_text(model),
+        "many_groups": len(noise_groups(model)) > LONG_TABLE,
+        "uncertain": any(c.standard_error is not None for c in result.coefficients)
+        and bool(noise_groups(model) or result.config.get("sigma")),
         "coefficients": coefficients,
         "largest": coefficients.largest(LARGEST_SHOWN) if n_rows > LONG_TABLE else None,
         "compared": result.comparison is not None,
@@ -217,7 +225,7 @@ def _formula(model: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _settings(model: dict[str, Any]) -> list[tuple[str, str]]:
+def _settings(model: dict[str, Any], config: dict[str, Any]) -> list[tuple[str, str]]:
     constant = model.get("constant_features") or []
     classes = model.get("classes") or []
     rows = [
@@ -239,6 +247,9 @@ def _settings(model: dict[str, Any]) -> list[tuple[str, str]]:
         rows.insert(1, ("Classes", f"{classes[0]} (negative), {classes[1]} (positive)"))
     elif classes:
         rows.insert(1, ("Classes", shown(classes)))
+    if config.get("sigma"):
+        known = f"known, in the column {config['sigma']}: a row weighs 1/σ² times its weight"
+        rows.insert(1, ("Standard deviation of the noise", known))
     if constant:
         rows.append(("Constant features, coefficient 0", shown(constant)))
     return rows

@@ -109,6 +109,8 @@ def loss_name(model: dict[str, Any]) -> str:
 def loss_term(model: dict[str, Any]) -> str:
     """The loss as it stands in the objective, e.g. "½ mean squared error"."""
     loss = str(model.get("loss"))
+    if noise_groups(model):
+        return "mean negative log likelihood of Gaussian noise with the best σ for each group"
     return LOSSES[loss][2] if loss in LOSSES else f"mean {_own(loss)}"
 
 
@@ -213,7 +215,28 @@ def intercept_text(model: dict[str, Any]) -> str:
         return "not fitted"
     intercept = model.get("intercept")
     values = intercept if isinstance(intercept, list) else [intercept]
-    return ", ".join(fmt(number(value), 6) for value in values)
+    text = ", ".join(fmt(number(value), 6) for value in values)
+    covariance = model.get("covariance")
+    if covariance and not isinstance(intercept, list):
+        variance = number(covariance[-1][-1])
+        text += "" if variance is None else f" (standard error {fmt(math.sqrt(variance), 4)})"
+    return text
+
+
+def noise_groups(model: dict[str, Any]) -> list[dict[str, Any]]:
+    """The groups of rows with a noise of their own; empty without."""
+    found = model.get("noise_groups")
+    return [group for group in found if isinstance(group, dict)] if found else []
+
+
+def noise_text(model: dict[str, Any]) -> str:
+    """How many groups there are and how their noise differs; empty without."""
+    groups = noise_groups(model)
+    if not groups:
+        return ""
+    sigmas = [s for s in (number(group.get("sigma")) for group in groups) if s is not None]
+    span = f", σ from {fmt(min(sigmas), 4)} to {fmt(max(sigmas), 4)}" if sigmas else ""
+    return f"{counted(len(groups), 'group')} of rows{span}"
 
 
 def data_text(model: dict[str, Any]) -> str:
@@ -243,6 +266,8 @@ def summary_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("Guarantee", bound))
     if storage := storage_sentence(model):
         rows.append(("Storage", storage))
+    if noise := noise_text(model):
+        rows.append(("Noise", noise))
     rows += [
         ("Non-zero coefficients", nonzero(model)),
         ("Intercept", intercept_text(model)),
