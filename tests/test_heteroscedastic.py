@@ -570,6 +570,13 @@ def test_groups_that_are_none() -> None:
             noise_group=np.arange(10_001))  # fmt: skip
 
 
+def test_weights_of_0() -> None:
+    _, _, group, _ = table()
+    refused(("weight column 'weight' is 0 in every",), noise_group=group, weight=np.zeros(240))
+    refused(("weight column 'weight' is 0 in every",), sigma=True, weight=np.zeros(240))
+    refused(("weight column 'weight' has 240 negative",), sigma=True, weight=-np.ones(240))
+
+
 def test_too_many_groups_for_memory() -> None:
     check_groups("g", 10, 1000)
     with pytest.raises(InputError) as error:

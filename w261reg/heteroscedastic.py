@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,11 +108,12 @@ def fit_groups(
     objective = pose(settings, dataset, loss, pooled, orders)
     to = objective.coordinates
     shift = pooled.y_mean if to.fit_intercept else 0.0
+    where = [f"noise_group column {columns.group!r}: group {name!r}" for name in names]
     rows = _Rows(dataset, to, codes, len(columns.levels), shift)
     with one_blas_thread():
-        sums = [sums_of(own, to, shift) for own in summaries]
-        _check_exact(columns.group, names, sums, [own.rows for own in summaries], rows)
-        joint = _joint(objective, sums, summaries)
+        _check_rows(where, summaries, to.p)
+        joint, fits = _joint(objective, summaries, shift)
+        _check_exact(where, fits, rows)
         found = _minimise(joint, rows, settings, monitor, began)
     result = _result(objective, found, settings, shift)
     sigma = np.sqrt(found.point.variance).tolist()
@@ -131,8 +132,7 @@ def _pooled(summaries: list[Summary], n_features: int) -> Summary:
     whole, merge = Summary(), Summarise(n_features, gram=True).merge
     for own in summaries:
         moments = None if own.moments is None else own.moments.copy(order="F")
-        copied = Summary(**{**vars(own), "moments": moments})
-        whole = merge(whole, copied)
+        whole = merge(whole, replace(own, moments=moments))
     return whole
 
 
@@ -167,60 +167,86 @@ class _Rows:
         return found[np.ix_(np.array(self.codes), used)]
 
 
-def _check_exact(
-    column: str, names: list[Any], sums: list[Sums], rows: list[int], all_rows: _Rows
-) -> None:
-    """Raise InputError where a group can be fitted exactly: the likelihood is then unbounded.
+@dataclass(frozen=True)
+class _OwnFit:
+    """The least squares of one group on its own.
 
-    What is left of a group by its own least squares is told by its Gram matrix, or, where nothing
-    seems to be left, by the rows: one pass.
+    Attributes:
+        theta: (p,).
+        doubtful: its Gram matrix cannot tell whether anything is left over.
+        floor: a sum of squares up to here is rounding.
     """
-    p = all_rows.to.p
-    thetas, floors, doubtful = [], [], False
-    for name, own, count in zip(names, sums, rows, strict=True):
-        if count <= p:
-            raise InputError(
-                f"noise_group column {column!r}: group {name!r} has {count} rows, not more than "
-                f"the {p} coefficients: they could be fitted exactly, with a sigma of 0 and a "
-                "likelihood without bound; join small groups"
-            )
-        best = solve(own.own_bend, own.own_slope)
-        size = own.own_square + 2 * float(np.abs(own.own_slope) @ np.abs(best.x))
-        left = own.own_square - float(own.own_slope @ best.x)
-        rounding = 64 * max(p, 16) * EPS
-        doubtful |= not left > rounding * size
-        # of a fit by normal equations, whose errors grow with the root of their condition
-        floors.append(rounding**2 * min(best.condition, MAX_CONDITION) * size)
-        theta = best.x
-        if all_rows.to.fit_intercept:  # through the group's means
-            theta = np.append(theta, (own.slope[-1] - own.bend[-1, :-1] @ theta) / own.weight)
-        thetas.append(theta)
-    if not doubtful:
-        return
-    left_over = all_rows.residuals(np.array(thetas))[:, 0]
-    for name, square, floor in zip(names, left_over, floors, strict=True):
-        if not square > floor:
-            raise InputError(
-                f"noise_group column {column!r}: group {name!r} can be fitted exactly: with a "
-                "sigma of 0 the likelihood has no bound; join it with another group, or leave a "
-                "feature out"
-            )
+
+    theta: Array
+    doubtful: bool
+    floor: float
 
 
-def _joint(objective: Objective, sums: list[Sums], summaries: list[Summary]) -> Joint:
-    to, pooled = objective.coordinates, objective.summary
-    return Joint(
-        weight=np.array([own.weight for own in sums]),
+def _own_fit(own: Sums, to: Coordinates) -> _OwnFit:
+    best = solve(own.own_bend, own.own_slope)
+    theta = best.x
+    if to.fit_intercept:  # through the group's means
+        theta = np.append(theta, (own.slope[-1] - own.bend[-1, :-1] @ theta) / own.weight)
+    size = own.own_square + 2 * float(np.abs(own.own_slope) @ np.abs(best.x))
+    left = own.own_square - float(own.own_slope @ best.x)
+    rounding = 64 * max(to.p, 16) * EPS
+    # of a fit by normal equations, whose errors grow with the root of their condition
+    floor = rounding**2 * min(best.condition, MAX_CONDITION) * size
+    return _OwnFit(theta, not left > rounding * size, floor)
+
+
+def _joint(
+    objective: Objective, summaries: list[Summary], shift: float
+) -> tuple[Joint, list[_OwnFit]]:
+    """The joint problem, and each group on its own. Takes the Gram matrices out of `summaries`."""
+    to, count = objective.coordinates, len(summaries)
+    square, slope = np.empty(count), np.empty((count, to.p))
+    bend, fits = np.empty((count, to.p, to.p)), []
+    for g, summary in enumerate(summaries):
+        own = sums_of(summary, to, shift)
+        square[g], slope[g], bend[g] = own.square, own.slope, own.bend
+        fits.append(_own_fit(own, to))
+        summary.moments = None  # as large as `bend`, and of no further use
+    joint = Joint(
+        weight=np.array([own.weight for own in summaries]),
         base=np.zeros(to.p),
-        square=np.array([own.square for own in sums]),
-        slope=np.array([own.slope for own in sums]),
-        bend=np.array([own.bend for own in sums]),
+        square=square,
+        slope=slope,
+        bend=bend,
         penalty=objective.penalty_hessian(np.zeros(to.n_features)),
-        size=to.extended(pooled.sd()[:-1][to.active] * to.unit, 1.0),
+        size=to.extended(objective.summary.sd()[:-1][to.active] * to.unit, 1.0),
         y_mean=np.array([own.y_mean for own in summaries]),
         y_variance=np.array([float(own.sd()[-1]) ** 2 for own in summaries]),
         fit_intercept=to.fit_intercept,
     )
+    return joint, fits
+
+
+def _check_rows(where: list[str], summaries: list[Summary], p: int) -> None:
+    """Raise InputError where a group has too few rows not to be fitted exactly."""
+    for group, own in zip(where, summaries, strict=True):
+        if own.rows <= p:
+            raise InputError(
+                f"{group} has {own.rows} rows, not more than the {p} coefficients: they could be "
+                "fitted exactly, with a sigma of 0 and a likelihood without bound; join small "
+                "groups"
+            )
+
+
+def _check_exact(where: list[str], fits: list[_OwnFit], rows: _Rows) -> None:
+    """Raise InputError where a group is fitted exactly: the likelihood is then unbounded.
+
+    Where a Gram matrix is in doubt, the rows tell: one pass.
+    """
+    if not any(own.doubtful for own in fits):
+        return
+    left_over = rows.residuals(np.array([own.theta for own in fits]))[:, 0]
+    for group, square, own in zip(where, left_over, fits, strict=True):
+        if not square > own.floor:
+            raise InputError(
+                f"{group} can be fitted exactly: with a sigma of 0 the likelihood has no bound; "
+                "join it with another group, or leave a feature out"
+            )
 
 
 @dataclass(frozen=True)
@@ -301,7 +327,7 @@ def _result(objective: Objective, found: _Found, settings: Settings, shift: floa
         w=w,
         intercept=to.intercept(theta),
         status=status,
-        message="; ".join(filter(None, [message, last.note if last is not None else ""])),
+        message="; ".join(filter(None, [message, last.note if last else ""])),
         evaluation=evaluation,
         suboptimality_bound=None,
         condition_number=last.condition if last and np.isfinite(last.condition) else None,

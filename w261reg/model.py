@@ -49,14 +49,15 @@ class Model:
         penalty_params: strengths of further penalties and, where it was given, the order of the
             features that they go by; by their options' names.
         l1, l2: the effective canonical strengths.
-        objective: canonical F at the coefficients.
+        objective: canonical F at the coefficients; with `noise_group` the mean negative log
+            likelihood and the penalty.
         status: converged, max_iter, diverged or separated; message is the sentence.
         optimality_residual: scale-free; `tol` bounds it. Of pegasos the relative duality gap.
         suboptimality_bound: objective - optimum is proven to be at most this; None without proof.
         n_iter, n_passes: iterations, and passes over the data with that which packs it.
         solver, why_solver: which solver, and why that one.
         solver_estimates: passes and seconds that each candidate of `auto` was expected to take.
-        rows, sum_of_weights: rows of positive weight, and S.
+        rows, sum_of_weights: rows of positive weight, and S: with `sigma` that of s/sigma^2.
         standard_errors: of the coefficients (n,), where `sigma` or `noise_group` was given and
             there is no penalty, under which they would leave out the bias; else None.
         covariance: (X' diag(s/sigma^2) X)^-1 of the coefficients on the raw scale, in the
