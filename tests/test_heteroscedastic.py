@@ -16,6 +16,7 @@ from w261reg import InputError, load, train
 from w261reg.aggregators import GroupResiduals, Summarise, SummariseGroups
 from w261reg.config import Settings
 from w261reg.heteroscedastic import check_groups
+from w261reg.joint import Joint
 from w261reg.model import Model
 
 Array = NDArray[np.float64]
@@ -166,6 +167,20 @@ def test_what_the_covariance_does_not_say() -> None:
     assert singular.standard_errors is None
 
 
+@pytest.mark.parametrize("solver", ["gram", "newton", "proximal", "lbfgs", "gd"])
+def test_known_sigmas_with_any_solver(solver: str) -> None:
+    x, y, group, _ = table()
+    plain = train(x, y, loss="mse", sigma=SIGMAS[group])
+    model = train(x, y, loss="mse", sigma=SIGMAS[group], solver=solver, max_iter=5000)
+    assert model.status == "converged"
+    np.testing.assert_allclose(answer(model), answer(plain), rtol=1e-6)
+    if solver == "lbfgs":  # which has no Gram matrix
+        assert model.covariance is None
+        assert model.standard_errors is None
+    else:
+        np.testing.assert_allclose(covariance(model), covariance(plain), rtol=1e-12)
+
+
 # --- groups -------------------------------------------------------------------------------------
 
 
@@ -283,6 +298,46 @@ def test_gradient_of_the_profile_against_differences() -> None:
     expected = np.max(np.abs(gradient)) * count.sum() / precision.sum() / rho
     assert model.optimality_residual == pytest.approx(expected, rel=1e-6)
     assert model.optimality_residual > 1e-4
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_derivatives_of_the_profile_in_theta(intercept: bool) -> None:
+    rng = np.random.default_rng(3)
+    x, y, group, count = table(60)
+    a = design(x - [1.0, -2.0, 0.0], intercept)
+    p, weight = a.shape[1], np.array([count[group == g].sum() for g in range(4)])
+    rows = [(a[group == g], y[group == g], count[group == g]) for g in range(4)]
+    root = rng.normal(size=(p, p))
+    joint = Joint(
+        weight=weight,
+        base=np.zeros(p),
+        square=np.array([s @ v**2 for _, v, s in rows]),
+        slope=np.array([u.T @ (s * v) for u, v, s in rows]),
+        bend=np.array([(u * s[:, None]).T @ u for u, _, s in rows]),
+        penalty=root @ root.T,
+        size=np.ones(p),
+        y_mean=np.zeros(4),
+        y_variance=np.ones(4),
+        fit_intercept=intercept,
+    )
+    theta = rng.normal(size=p)
+    now = joint.at(theta)
+    rss = [s @ (v - u @ theta) ** 2 for u, v, s in rows]
+    np.testing.assert_allclose(now.rss, rss, rtol=1e-12)
+    steps = 1e-5 * np.eye(p)
+    ends = [(joint.at(theta + e), joint.at(theta - e)) for e in steps]
+    gradient = [(high.objective - low.objective) / 2e-5 for high, low in ends]
+    np.testing.assert_allclose(now.gradient, gradient, rtol=1e-7, atol=1e-8)
+    hessian = np.array([(high.gradient - low.gradient) / 2e-5 for high, low in ends])
+    plain, newton = joint.steps(now)
+    np.testing.assert_allclose(hessian @ newton.x, -now.gradient, rtol=1e-6, atol=1e-7)
+    assert joint.at(theta + plain.x).objective < now.objective
+    # the same parabolas about another base
+    sums = np.column_stack([now.rss, now.slope])
+    moved = joint.rebased(theta, sums).at(theta + 0.1)
+    there = joint.at(theta + 0.1)
+    np.testing.assert_allclose(moved.rss, there.rss, rtol=1e-11)
+    np.testing.assert_allclose(moved.gradient, there.gradient, rtol=1e-10)
 
 
 def test_equal_noise_is_least_squares() -> None:
