@@ -22,6 +22,7 @@ from w261reg.aggregators import (
 from w261reg.aggregators.census import TakeCensus
 from w261reg.checks import check_census, check_summary
 from w261reg.config import Settings
+from w261reg.constrained import Constrained
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
 from w261reg.head_start import HeadStart, head_start
@@ -30,8 +31,8 @@ from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
 from w261reg.objective import Objective
 from w261reg.own import sources
-from w261reg.posing import feature_orders, kinked, pose, ridge
-from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Steps, minimise
+from w261reg.posing import feature_constraints, feature_orders, kinked, pose, ridge
+from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Status, Steps, minimise
 from w261reg.solvers.certificates import storage_bound
 from w261reg.solvers.choose import ASSUMED_ROWS, Choice, Size, choose
 from w261reg.solvers.descent import FEW_FEATURES
@@ -40,6 +41,8 @@ from w261reg.versions import library_versions
 
 Array = NDArray[np.float64]
 log = logging.getLogger("w261reg")
+# a covariance matrix of more coefficients would be most of model.json
+MOST_COVARIANCES = 512
 
 
 @dataclass(frozen=True)
@@ -71,19 +74,22 @@ def fit(
     n = dataset.n_features
     kinky = kinked(settings)
     orders = feature_orders(settings, columns.names)
+    constraints = feature_constraints(settings, loss, columns.names)
+    constrained = constraints is not None
     warm = warm_start(settings.warm_start, columns)
     few = dataset.preview if warm is None and not loss.quadratic else None
     size = _size(dataset, few is not None)
     if settings.solver == "auto":
-        choice = choose(loss, size, kinky, settings.step_size, ridge(settings))
+        choice = choose(loss, size, kinky, settings.step_size, ridge(settings), constrained)
     else:
         choice = Choice(settings.solver, "the user's choice", {})
     kind = SOLVERS[choice.solver]
-    kind.check(loss, kinky, ridge(settings))
+    kind.check(loss, kinky, ridge(settings), constrained)
     ahead = None
     if few is not None and kind.head_start:
-        ahead = head_start(settings, few(), size.rows, loss, orders)
-    at_null = warm is None or kind.ignores_start
+        ahead = head_start(settings, few(), size.rows, loss, orders, columns.names)
+    null_feasible = constraints is None or constraints[0].homogeneous
+    at_null = (warm is None and null_feasible) or kind.ignores_start
     batches = settings.batch_rows is not None
     wanted = kind.wants(loss, n, settings.max_iter, at_null, batches)
     keep = not kind.needs_no_more(loss, wanted, batches)
@@ -94,7 +100,8 @@ def fit(
         f"read {summary.rows:,} rows x {n:,} features, {dataset.parallelism}, "
         f"{time.perf_counter() - began:.2f} s"
     )
-    objective = pose(settings, dataset, loss, summary, orders, first.sample, size.every)
+    sample, every = first.sample, size.every
+    objective = pose(settings, dataset, loss, summary, orders, sample, every, 1.0, constraints)
     if ahead is not None and first.sums is not None:
         objective.head = ahead.evaluation(objective, first.sums)
     if ahead is not None and objective.head is not None:
@@ -119,6 +126,12 @@ def fit(
     if caution := solver.caution(objective):
         log.warning(caution)
     start = None if warm is None else objective.coordinates.theta(*warm)
+    if isinstance(objective, Constrained):
+        for note in objective.notes():
+            log.warning(note)
+        if start is not None and not kind.ignores_start and not objective.satisfied(start):
+            log.info("warm start: moved to the nearest coefficients that satisfy the constraints")
+            start = objective.feasible(start)
     if loss.classification:
         objective.rider = partial(scorer, loss, rows=summary.rows)
     result = minimise(solver, objective, start, _monitor, began)
@@ -232,7 +245,7 @@ def _model(
         optimality_residual=result.evaluation.residual,
         tol=settings.tol,
         suboptimality_bound=result.suboptimality_bound,
-        standard_errors=None,
+        **_inference(objective, result),
         condition_number=result.condition_number,
         n_iter=result.n_iter,
         n_passes=result.history[-1].passes,
@@ -251,6 +264,23 @@ def _model(
         history=result.history,
         config=settings.to_dict(),
     )
+
+
+def _inference(objective: Objective, result: FitResult) -> dict[str, Any]:
+    """What is known of the estimates: fields of the model."""
+    found: dict[str, Any] = {"standard_errors": None}
+    if not isinstance(objective, Constrained):
+        return found
+    found["multipliers"] = objective.multipliers(result.evaluation)
+    covariance = None
+    if result.status is Status.CONVERGED:
+        covariance = objective.covariance(result.evaluation)
+    if covariance is not None:
+        variances = np.maximum(np.diagonal(covariance), 0.0)
+        found["standard_errors"] = np.sqrt(variances[: objective.dataset.n_features]).tolist()
+        if len(covariance) <= MOST_COVARIANCES:
+            found["covariance"] = covariance.tolist()
+    return found
 
 
 def _penalty_params(settings: Settings) -> dict[str, Any]:
@@ -275,6 +305,9 @@ def _train_metrics(objective: Objective, result: FitResult, model: Model) -> dic
         variance = float(objective.summary.sd()[-1]) ** 2
         r2 = 1 - mse / variance if variance > 0 else float("nan")
         found = {"rows": model.rows, "mse": mse, "rmse": mse**0.5, "r2": r2}
+        if isinstance(objective, Constrained):
+            noise = objective.noise_variance(result.evaluation)
+            found |= {} if noise is None else {"noise_variance": noise}
         summary = objective.summary
         moments = Moments(summary.weight, mse / 2, summary.y_mean, variance)
         return found | _likelihood(objective.loss, moments, model)
@@ -291,7 +324,7 @@ def _metrics(scores: Any, state: Any, model: Model) -> dict[str, float]:
 
 
 def _likelihood(loss: Loss, rows: Moments, model: Model) -> dict[str, float]:
-    return likelihood(loss, rows, model.fit_intercept, int(np.count_nonzero(model.weights)))
+    return likelihood(loss, rows, model.fit_intercept, model.parameters)
 
 
 def scorer(loss: Loss, w: Array, b: float, rows: int = 0) -> Any:

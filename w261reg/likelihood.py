@@ -29,14 +29,17 @@ class Moments:
     y_variance: float
 
 
-def likelihood(loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int) -> dict[str, float]:
+def likelihood(
+    loss: Loss, rows: Moments, fit_intercept: bool, coefficients: int
+) -> dict[str, float]:
     """The statistics by name; none for a loss that is not a likelihood.
 
     Args:
         loss: pointwise loss; `loss.family` says of what.
         rows: sums of the rows.
         fit_intercept: whether the null model, too, has an intercept: the best of these rows.
-        nonzero: coefficients that are not 0, the intercept not counted.
+        coefficients: that count as parameters, the intercept not among them: those that are not 0;
+            under constraints, one less for each.
 
     Returns:
         log_likelihood; null_deviance and residual_deviance, 2 (log likelihood of a model that fits
@@ -50,7 +53,7 @@ def likelihood(loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int) -> 
         it, has an aic that is 2 less. A parameter is a coefficient other than 0 or an intercept:
         under L2 that is more than the effective number.
     """
-    parameters = nonzero + fit_intercept
+    parameters = coefficients + fit_intercept
     if loss.family == "bernoulli":
         log_likelihood = -rows.weight * rows.loss
         p = rows.y_mean if fit_intercept else 0.5

@@ -57,7 +57,16 @@ class Model:
         solver, why_solver: which solver, and why that one.
         solver_estimates: passes and seconds that each candidate of `auto` was expected to take.
         rows, sum_of_weights: rows of positive weight, and S.
-        standard_errors: None: not computed yet.
+        standard_errors: of the coefficients (n,), the roots of the covariance's diagonal; None
+            where there is none.
+        covariance: of the estimates, in the order of feature_names and then, with an intercept,
+            "intercept": that of a fit under constraints without a penalty, for mse or bxe, of at
+            most 512 coefficients. A coefficient that is fixed, as that of a constant feature, has
+            0. None elsewhere: a penalty's bias is no part of it.
+        multipliers: one a constraint, in their order: its text, rhs, whether it follows from others
+            (redundant, its multiplier 0), and the multiplier lambda of F + lambda'(A (w, b) - c):
+            -dF/drhs. That of the sum of squares is 2 S lambda, of the negative log likelihood of
+            bxe S lambda. None without constraints.
         condition_number: of the last linear system, scaled; None where none was solved.
         standard_deviations: of the features (n,), by the convention's divisor.
         constant_features: names of those without spread, whose coefficient is 0.
@@ -111,6 +120,8 @@ class Model:
     storage_bound: float | None = None
     own_sources: dict[str, str] = field(default_factory=dict)
     lambda_max: float | None = None
+    covariance: list[list[float]] | None = None
+    multipliers: list[dict[str, Any]] | None = None
     seconds: float = 0.0
     history: tuple[Iteration, ...] = ()
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -126,6 +137,15 @@ class Model:
             {"coefficient": self.weights, "standardized": self.weights * sd},
             index=pd.Index(self.feature_names, name="feature"),
         )
+
+    @property
+    def parameters(self) -> int:
+        """Coefficients that the data chose, the intercept not counted: those other than 0; under
+        constraints all of features with spread, less one a constraint."""
+        if self.multipliers is None:
+            return int(np.count_nonzero(self.weights))
+        independent = sum(not entry["redundant"] for entry in self.multipliers)
+        return len(self.weights) - len(self.constant_features) - independent
 
     def summary(self) -> str:
         """A few lines: the problem, how it ended, how good it is."""
@@ -361,7 +381,8 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     values["weights"] = values.pop("coefficients", None)
     wanted = [entry.name for entry in fields(Model) if entry.name not in _BESIDE]
     # after the first release
-    for added in ("solver_estimates", "storage", "storage_bound", "own_sources", "lambda_max"):
+    for added in ("solver_estimates", "storage", "storage_bound", "own_sources", "lambda_max",
+                  "covariance", "multipliers"):  # fmt: skip
         values.setdefault(added, {} if added in ("solver_estimates", "own_sources") else None)
     values["storage"] = values["storage"] or "float64"
     missing = [name for name in wanted if name not in values]
@@ -378,11 +399,15 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
             intercept=nan if values["intercept"] is None else float(values["intercept"]),
             classes=None if values["classes"] is None else tuple(values["classes"]),
         )
+        if values["multipliers"] is not None:
+            values["multipliers"] = [
+                {**entry, "redundant": bool(entry["redundant"])} for entry in values["multipliers"]
+            ]
         for key in ("standard_deviations", "constant_features"):
             values[key] = tuple(values[key])
         for key in ("objective", "optimality_residual"):
             values[key] = nan if values[key] is None else float(values[key])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, KeyError):
         raise InputError(
             f"model {given} is not a model.json: it has values of wrong types"
         ) from None

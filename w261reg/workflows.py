@@ -45,7 +45,8 @@ def train(data: Any, label: Any = None, *, weight: Any = None, **settings: Any) 
             class or object of w261reg.losses.Loss), penalty (also a class), reg_param,
             elastic_net_param, fit_intercept, convention, standardization, solver, step_size,
             step_rule, batch_rows, seed, max_iter, tol, positive, features, warm_start, master,
-            aggregation_depth, smooth_param, smooth_order.
+            aggregation_depth, smooth_param, smooth_order, constraints (a path, a pandas DataFrame
+            with a column a coefficient and rhs, or tables of rhs and coefficients).
 
     Returns:
         The model, whatever its status.
@@ -86,6 +87,8 @@ def check_gradient(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed must be an integer >= 0, not {seed!r}")
     chosen = _settings(data, label, weight, settings)
+    if chosen.constraints is not None:
+        raise InputError("constraints change no derivative: leave them out of check_gradient")
     with open_training(data, label, weight, chosen) as opened:
         path = None if at is None else os.fspath(at)
         point = warm_start(path, opened.columns, "at")

@@ -6,6 +6,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from w261reg.constrained import directions, restricted
 from w261reg.objective import Evaluation, Objective, rounding_of, shortest_subgradient
 from w261reg.solvers.linear import null_threshold
 
@@ -169,7 +170,8 @@ def _rank(objective: Objective) -> int:
     """Rank of the second moments of the rows of (x, 1), or -1 where it is not known.
 
     With a penalty beside L1 and L2, of their sum with its Hessian, both in units of their size: the
-    directions in which neither the data nor the penalty varies are those that are left.
+    directions in which neither the data nor the penalty varies are those that are left. Under
+    constraints only directions that keep to them count as left.
     """
     if not objective.summary.gram:
         return -1
@@ -178,8 +180,8 @@ def _rank(objective: Objective) -> int:
         n = len(moments)
         bend = objective.penalty_hessian(np.zeros(objective.dataset.n_features))[:n, :n]
         moments = _in_own_units(moments) + _in_own_units(bend)
-    values = np.linalg.eigvalsh(moments)
-    return int((values > null_threshold(values)).sum()) + objective.fit_intercept
+    values = np.linalg.eigvalsh(restricted(objective, objective.null.with_intercept(moments)))
+    return int((values > null_threshold(values)).sum())
 
 
 def _in_own_units(matrix: Array) -> Array:
@@ -188,9 +190,10 @@ def _in_own_units(matrix: Array) -> Array:
 
 
 def _unpenalised_directions(objective: Objective) -> Array:
-    """An orthonormal basis (p, k) of the directions that a quadratic penalty does not see."""
+    """An orthonormal basis (p, k) of the directions that a quadratic penalty does not see, and in
+    which constraints, if there are any, leave theta free."""
     if objective.unpenalised:
-        return np.eye(objective.p)
+        return directions(objective, np.eye(objective.p))
     # on raw weights: the units of theta would blur what the penalty sees
     active, n = objective.coordinates.active, len(objective.coordinates.active)
     bend = objective.penalty.hessian(np.zeros(objective.dataset.n_features))[np.ix_(active, active)]
@@ -199,7 +202,7 @@ def _unpenalised_directions(objective: Objective) -> Array:
     free = np.zeros((objective.p, unseen.shape[1] + objective.p - n))
     free[:n, : unseen.shape[1]] = unseen / objective.coordinates.unit[:, None]
     free[n:, unseen.shape[1] :] = 1.0
-    return np.linalg.qr(free)[0]
+    return directions(objective, np.linalg.qr(free)[0])
 
 
 def existence(objective: Objective, evaluation: Evaluation) -> Existence:
@@ -208,7 +211,7 @@ def existence(objective: Objective, evaluation: Evaluation) -> Existence:
     Attained: the bound above holds. Separated: a direction along which no row gets worse and some
     get better; near infinity the loss is flat along it, so it is sought among the directions of
     least curvature, and checked on every row in one pass. A penalty that does not see every
-    direction leaves those that it does not.
+    direction leaves those that it does not, and constraints those that keep to them.
     """
     hessian = evaluation.hessian
     assert hessian is not None
