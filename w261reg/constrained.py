@@ -163,7 +163,7 @@ class Constrained(Objective):
             size = np.abs(self._q) @ np.abs(across)
             leeway = 4 * EPS * float(size @ np.abs(self._s * theta))
             multipliers = -(self._inverse @ across) / self._length
-        found |= {"rounding": at.rounding + leeway}
+        found["rounding"] = at.rounding + leeway
         return ConstrainedEvaluation(**found, multipliers=multipliers, leeway=leeway)
 
     # --- the null space -------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class Constrained(Objective):
         """P M P + k QQ' in psi, for a symmetric M (p, p) in theta: regular where M is so on the
         null space of the constraints, and equal to it there."""
         q, unit = self._q, np.multiply.outer(self._s, self._s)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             own = matrix / unit
             k = self._level(np.diagonal(own))
             own = own - q @ (q.T @ own)
@@ -188,10 +188,11 @@ class Constrained(Objective):
     def restricted_rows(self, design: Array, label: Array) -> tuple[Array, Array]:
         """Least squares whose normal equations are those of `restricted`: design (m, p) in theta,
         label (m,), for a move from a theta that satisfies the constraints."""
-        own = design / self._s
-        k = self._level(np.sum(own * own, axis=0))
-        own = own - (own @ self._q) @ self._q.T
-        rows = np.vstack([own, np.sqrt(k) * self._q.T]) * self._s
+        with one_blas_thread():
+            own = design / self._s
+            k = self._level(np.sum(own * own, axis=0))
+            own = own - (own @ self._q) @ self._q.T
+            rows = np.vstack([own, np.sqrt(k) * self._q.T]) * self._s
         return rows, np.append(label, np.zeros(len(self._h)))
 
     def directions(self, basis: Array) -> Array:

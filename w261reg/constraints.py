@@ -94,30 +94,27 @@ class Constraints:
                 each other.
         """
         dropped = set(zero)
-        # rows in echelon form, each with the combination of given rows that it is
-        echelon: list[tuple[str, dict[str, Fraction], dict[int, Fraction]]] = []
+        # rows of integers in echelon form: coefficients by name, the right hand side under "", and
+        # under k how often given row k is in it
+        echelon: list[tuple[str, dict[str | int, int]]] = []
         follows: dict[int, list[int]] = {}
         for k, row in enumerate(self.rows):
-            # the right hand side under a name that no feature has
-            left = {n: a for n, a in row.coefficients.items() if n not in dropped}
-            left[""] = row.rhs
-            made = {k: Fraction(1)}
-            for pivot, other, by in echelon:
-                if share := left.get(pivot):
-                    _subtract(left, share, other)
-                    _subtract(made, share, by)
-            rhs = left.pop("", Fraction(0))
-            if left:
-                pivot = next(iter(left))
-                size = left[pivot]
-                scaled = {n: a / size for n, a in left.items()}
-                if rhs:
-                    scaled[""] = rhs / size
-                echelon.append((pivot, scaled, {i: a / size for i, a in made.items()}))
-            elif rhs:
-                raise InputError(self._contradiction(sorted(made), dropped))
-            else:
-                follows[k] = sorted(set(made) - {k})
+            exact = {n: a for n, a in row.coefficients.items() if n not in dropped}
+            exact[""] = row.rhs
+            unit = math.lcm(*(value.denominator for value in exact.values()))
+            left: dict[str | int, int] = {n: int(a * unit) for n, a in exact.items()}
+            left[k] = unit
+            for pivot, other in echelon:
+                if left.get(pivot):
+                    left = _eliminated(left, pivot, other)
+            pivot = next((n for n, a in left.items() if isinstance(n, str) and n and a), "")
+            if pivot:
+                echelon.append((pivot, left))
+                continue
+            used = sorted(n for n, a in left.items() if isinstance(n, int) and a)
+            if left.get(""):
+                raise InputError(self._contradiction(used, dropped))
+            follows[k] = [n for n in used if n != k]
         return follows
 
     def _contradiction(self, rows: list[int], dropped: set[str]) -> str:
@@ -281,14 +278,15 @@ def _exact(what: str, value: Any) -> Fraction:
     return Fraction(text) if number else Fraction(0)
 
 
-def _subtract(left: dict[Any, Fraction], share: Fraction, other: Mapping[Any, Fraction]) -> None:
-    """left - share other, without what becomes 0."""
-    for name, value in other.items():
-        after = left.get(name, Fraction(0)) - share * value
-        if after:
-            left[name] = after
-        else:
-            left.pop(name, None)
+def _eliminated(
+    row: dict[str | int, int], pivot: str, other: dict[str | int, int]
+) -> dict[str | int, int]:
+    """The combination of two rows that has no `pivot`, in lowest terms."""
+    size, share = other[pivot], row[pivot]
+    names = dict.fromkeys([*row, *other])
+    found = {n: size * row.get(n, 0) - share * other.get(n, 0) for n in names}
+    content = math.gcd(*found.values())
+    return {n: value // content for n, value in found.items() if value}
 
 
 def _plain(value: Fraction) -> str:

@@ -18,6 +18,7 @@ from w261reg.report.result import Result, number, read_result
 from w261reg.report.tables import (
     SUMMARY_HEADS,
     coefficient_table,
+    constraint_table,
     engine_table,
     flat,
     metrics_table,
@@ -152,6 +153,7 @@ def _section(result: Result, name: str, anchor: str, figures: Sequence[Drawn]) -
         "settings": _settings(model),
         "convergence": convergence_sentence(model, result.n_history),
         "figures": {figure.name: _shown_figure(figure) for figure in figures},
+        "constraints": constraint_table(model),
         "metrics": metrics_table(result),
         "coefficients": coefficients,
         "largest": coefficients.largest(LARGEST_SHOWN) if n_rows > LONG_TABLE else None,

@@ -141,7 +141,15 @@ def problem_name(model: dict[str, Any]) -> str:
     features = counted(len(model.get("feature_names") or []), "feature")
     label = f" of {model['label']}" if model.get("label") else ""
     ending = "no penalty" if penalty == "none" else f"{penalty} penalty"
+    if constraints := constraint_count(model):
+        ending += f", {counted(constraints, 'linear constraint')}"
     return f"{kind[:1].upper()}{kind[1:]}{label} on {features}, {ending}"
+
+
+def constraint_count(model: dict[str, Any]) -> int:
+    """How many linear equality constraints there are, redundant ones among them."""
+    given = model.get("multipliers")
+    return len(given) if isinstance(given, list) else 0
 
 
 def status_of(model: dict[str, Any]) -> tuple[str, str, str]:
