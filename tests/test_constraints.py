@@ -667,6 +667,18 @@ def test_forms_of_the_same_constraints(tmp_path: Path) -> None:
         )
 
 
+def test_what_is_fixed_has_no_variance() -> None:
+    """Also where it takes several rows to fix it."""
+    tables = [table(1, x1=0.3, x2=0.7), table(0.2, x1=0.9, x2=-0.1), table(1, x3=1, intercept=1)]
+    for loss in ("mse", "bxe"):
+        model = fitted(example(loss, m=100), tables)
+        covariance = np.array(model.covariance)
+        assert not covariance[:2].any()
+        assert model.standard_errors is not None
+        assert model.standard_errors[:2] == [0.0, 0.0]
+        assert (np.diagonal(covariance)[2:] > 1e-6).all()
+
+
 def test_models_without_constraints_have_none() -> None:
     problem = example("mse")
     model = train(problem.x, problem.y, loss="mse")

@@ -19,6 +19,8 @@ EPS = float(np.finfo(float).eps)
 # constraints whose rows, of length 1 in standardized units, are this near to being dependent leave
 # no digits
 LEAST_INDEPENDENT = 1e-12
+# a coefficient of which constraints leave this share free is fixed
+FIXED = 1e-13
 
 
 @dataclass(frozen=True)
@@ -254,12 +256,12 @@ class Constrained(Objective):
             if self.p and not reciprocal > 16 * self.p * EPS:
                 return None
             inverse = linalg.cho_solve(factor, np.eye(self.p))
-            inverse = inverse - self._q @ (self._q.T @ inverse)
-            inverse = inverse - (inverse @ self._q) @ self._q.T
-            theta = noise / self.summary.weight * inverse / np.multiply.outer(self._s, self._s)
-            to = self._to_raw()
-            total: Array = to @ ((theta + theta.T) / 2) @ to.T
-        return total
+            to = self._to_raw() / self._s
+            free = to - (to @ self._q) @ self._q.T
+            # of a coefficient that is fixed only rounding is left
+            free[np.linalg.norm(free, axis=1) <= FIXED * np.linalg.norm(to, axis=1)] = 0.0
+            total: Array = noise / self.summary.weight * (free @ inverse @ free.T)
+        return (total + total.T) / 2
 
     def _to_raw(self) -> Array:
         """(w, b) of theta, a matrix (n + 1, p), or without intercept (n, p)."""
