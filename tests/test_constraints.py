@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from tests.problems import Problem, example, objective_of, pointwise, value_at
-from w261reg import InputError, Model, fitting, load, train
+from w261reg import InputError, Loss, Model, fitting, load, train
 from w261reg.aggregators import Summarise
 from w261reg.constrained import Constrained
 from w261reg.constraints import read_constraints
@@ -268,6 +268,41 @@ def test_smooth_coefficients(loss: str) -> None:
         assert model.covariance is None
 
 
+class Poisson(Loss):
+    """e^z - y z."""
+
+    label_range = (0, np.inf)
+
+    def value(self, y: Array, z: Array) -> Array:
+        return np.exp(z) - y[:, None] * z
+
+    def derivative(self, y: Array, z: Array) -> Array:
+        return np.exp(z) - y[:, None]
+
+    def curvature(self, y: Array, z: Array) -> Array:
+        return np.exp(z)
+
+    def mean(self, z: Array) -> Array:
+        return np.exp(z)
+
+
+def test_a_loss_of_ones_own() -> None:
+    """Without statistics, which need to know of what it is the likelihood."""
+    problem = example("bxe", m=100)
+    y = np.random.default_rng(1).poisson(np.exp(0.3 * problem.x[:, 0])).astype(float)
+    a, c = dense(SETS["intercept and weights"], 4)
+    model = train(problem.x, y, loss=Poisson, constraints=SETS["intercept and weights"])
+    assert model.status == "converged"
+    theirs = sm.GLM(y, design(problem), family=sm.families.Poisson()).fit_constrained(
+        (a, c), tol=1e-14
+    )
+    np.testing.assert_allclose(answer(model), theirs.params, rtol=1e-7, atol=1e-9)
+    gradient = design(problem).T @ (np.exp(design(problem) @ answer(model)) - y) / 100
+    np.testing.assert_allclose(gradient + a.T @ multipliers(model), 0, atol=1e-8)
+    assert model.covariance is None
+    assert model.standard_errors is None
+
+
 @pytest.mark.parametrize("loss", ["mse", "bxe"])
 def test_without_an_intercept(loss: str) -> None:
     problem = example(loss, m=100).but(fit_intercept=False)
@@ -354,6 +389,20 @@ def test_a_system_that_stays_singular_says_so(loss: str) -> None:
     assert model.suboptimality_bound is not None
 
 
+@pytest.mark.parametrize("loss", ["mse", "bxe"])
+def test_a_system_that_is_made_less_singular(loss: str) -> None:
+    """Of two flat directions a constraint takes one; what is left is flat in the data alone."""
+    problem = example(loss, m=100)
+    twice = problem.but(x=np.column_stack([problem.x, problem.x[:, :2]]))
+    tables = [table(0.3, x1=1, x5=-1), table(0.5, x1=1, x3=1)]
+    model = fitted(twice, tables)
+    assert model.status == "converged", model.message
+    assert "singular (rank 6 of 7)" in model.message
+    stationary(twice, model, *dense(tables, 6))
+    assert model.suboptimality_bound is not None
+    assert model.suboptimality_bound < 1e-12
+
+
 def test_an_ill_conditioned_system_keeps_its_digits() -> None:
     """Where the constraint leaves a direction that the Gram matrix hardly sees."""
     rng = np.random.default_rng(3)
@@ -372,6 +421,22 @@ def test_an_ill_conditioned_system_keeps_its_digits() -> None:
     theirs = np.linalg.lstsq(reduced, y - 2 * x[:, 1])[0]
     np.testing.assert_allclose(answer(model)[[0, 2, 3]], theirs, rtol=1e-7)
     stationary(problem, model, a, c)
+
+
+def test_constraints_hold_to_the_last_digit_where_the_gram_matrix_does_not() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(200, 4))
+    x[:, 1] = x[:, 0] + 1e-3 * rng.normal(size=200)
+    x[:, 3] = x[:, 2] + 1e-3 * rng.normal(size=200)
+    problem = Problem(x, x @ [1.0, 1.0, -1.0, 2.0] + rng.normal(size=200), np.ones(200))
+    tables = [table(2.0, x1=1, x2=1, x3=0.37), table(1.0, x3=1, x4=-0.9)]
+    model = fitted(problem, tables)
+    assert model.n_passes == 1
+    assert model.condition_number is not None
+    assert model.condition_number > 1e5
+    a, c = dense(tables, 4)
+    size = np.abs(a) @ np.abs(answer(model))
+    assert (np.abs(a @ answer(model) - c) <= 4 * np.finfo(float).eps * size).all()
 
 
 @pytest.mark.parametrize("loss", ["mse", "bxe"])
@@ -408,7 +473,7 @@ def test_a_redundant_row_changes_nothing(caplog: pytest.LogCaptureFixture) -> No
 
 def test_dependence_is_that_of_the_decimals() -> None:
     """0.1 + 0.2 is not 0.3 in binary; as written, the third row is the sum of the others."""
-    rows = [table(0.1, a=0.1, b=1), table(0.2, a=0.2, b=1), table(0.3, a=0.3, b=2)]
+    rows = [table(0.1, a=0.1, b=1), table(0.2, a=0.2, b=1), table(0.3, a=0.1 + 0.2, b=2)]
     assert read_constraints(tuple(rows)).dependent() == {2: [0, 1]}
     rng = np.random.default_rng(5)
     for _ in range(200):
@@ -416,9 +481,10 @@ def test_dependence_is_that_of_the_decimals() -> None:
         a = rng.integers(-2, 3, (q, n))
         a[(a == 0).all(axis=1), 0] = 1
         c = a @ rng.integers(-2, 3, n) if rng.random() < 0.7 else rng.integers(-2, 3, q)
+        size = rng.choice([1.0, 0.1, 0.25, 30.0], q)  # of the rows, as written
         tables = tuple(
-            table(float(r), **{f"x{j}": float(v) for j, v in enumerate(row)})
-            for row, r in zip(a, c, strict=True)
+            table(r * s, **{f"x{j}": v * s for j, v in enumerate(row)})
+            for row, r, s in zip(a.tolist(), c.tolist(), size.tolist(), strict=True)
         )
         rank = np.linalg.matrix_rank(a)
         if np.linalg.matrix_rank(np.column_stack([a, c])) > rank:
@@ -463,7 +529,7 @@ def test_constant_features_have_coefficient_0() -> None:
 
 
 def test_nearly_dependent_rows_are_refused() -> None:
-    tables = [table(1, x1=1, x2=1), table(1, x1=1, x2=1 + 1e-15)]
+    tables = [table(1, x1=1, x2=1), table(1, x1=1, x2=1 + 1e-13)]
     with pytest.raises(InputError, match="rows 1 and 2 are so nearly dependent"):
         fitted(example("mse"), tables)
 
@@ -529,13 +595,14 @@ def test_constraints_may_give_separable_classes_an_optimum() -> None:
     x = np.array([[-2.0, 0.3], [-1.0, -0.4], [-0.5, 0.1], [0.5, 0.9], [1.0, -0.8], [2.0, 0.2]])
     y = (x[:, 0] > 0).astype(float)
     assert train(x, y, loss="bxe").status == "separated"
-    tables = [table(3.0, x1=1)]
-    model = train(x, y, loss="bxe", constraints=tables)
-    assert model.status == "converged"
-    assert model.weights[0] == pytest.approx(3.0, rel=1e-14)
-    problem = Problem(x, y, np.ones(6), "bxe")
-    best = value(problem, by_scipy(problem, *dense(tables, 2)))
-    assert model.objective == pytest.approx(best, rel=1e-9)
+    for slope_ in (3.0, 30.0):
+        tables = [table(slope_, x1=1)]
+        model = train(x, y, loss="bxe", constraints=tables)
+        assert model.status == "converged"
+        assert model.weights[0] == pytest.approx(slope_, rel=1e-14)
+        problem = Problem(x, y, np.ones(6), "bxe")
+        best = value(problem, by_scipy(problem, *dense(tables, 2)))
+        assert model.objective == pytest.approx(best, rel=1e-9)
 
 
 @pytest.mark.parametrize("loss", ["mse", "bxe"])

@@ -79,17 +79,17 @@ class Constrained(Objective):
             rows = np.column_stack([rows, last])
         b = rows / self._s
         self._length = np.sqrt(np.sum(b * b, axis=1))
-        b = b / self._length[:, None]
+        self._b, self._d = b / self._length[:, None], c / self._length
         with one_blas_thread():
-            least = float(np.linalg.svd(b, compute_uv=False).min(initial=1.0))
+            least = float(np.linalg.svd(self._b, compute_uv=False).min(initial=1.0))
             if not least > LEAST_INDEPENDENT:
                 raise InputError(
                     f"{constraints.source}: {constraints.numbers(self.independent)} are so nearly "
                     "dependent, in units of the features' sizes, that they leave no digits"
                 )
-            self._q, r = np.linalg.qr(b.T)
+            self._q, r = np.linalg.qr(self._b.T)
             self._inverse = np.linalg.inv(r)
-        self._h = self._inverse.T @ (c / self._length)
+        self._h = self._inverse.T @ self._d
 
     def notes(self) -> list[str]:
         """What the user should know about the constraints."""
@@ -104,7 +104,10 @@ class Constrained(Objective):
     def feasible(self, theta: Array) -> Array:
         """The theta (p,) nearest to this one, in psi, that satisfies the constraints."""
         psi = self._s * theta
-        return np.asarray((psi - self._q @ (self._q.T @ psi - self._h)) / self._s)
+        psi = psi - self._q @ (self._q.T @ psi - self._h)
+        # once more, row by row: where other weights are large, the digits of a row of small ones
+        psi = psi - self._q @ (self._inverse.T @ (self._b @ psi - self._d))
+        return np.asarray(psi / self._s)
 
     def satisfied(self, theta: Array) -> bool:
         """Whether theta (p,) satisfies the constraints, within rounding."""

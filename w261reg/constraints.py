@@ -263,13 +263,14 @@ def _of_tables(source: str, tables: Sequence[Any]) -> Constraints:
 
 
 def _exact(what: str, value: Any) -> Fraction:
-    """The decimal that a number is written as."""
+    """The decimal that a number is written as; of a double, which may have been computed, its 15
+    digits: 0.1 + 0.2 is 0.3."""
     text = value.strip() if isinstance(value, str) else repr(value)
     try:
         if isinstance(value, bool) or not isinstance(value, str | Number):
             raise ValueError
         number = float(value)  # type: ignore[arg-type]
-        text = text if isinstance(value, str) else repr(number)
+        text = text if isinstance(value, str) else f"{number:.15g}"
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{what} must be a finite number, not {text}") from None
     if not math.isfinite(number):

@@ -131,7 +131,6 @@ def fit(
             log.warning(note)
         if start is not None and not kind.ignores_start and not objective.satisfied(start):
             log.info("warm start: moved to the nearest coefficients that satisfy the constraints")
-            start = objective.feasible(start)
     if loss.classification:
         objective.rider = partial(scorer, loss, rows=summary.rows)
     result = minimise(solver, objective, start, _monitor, began)
