@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from tests.problems import Problem, example, objective_of, pointwise, value_at
+from tests.report.helpers import Page
 from w261reg import InputError, Loss, Model, fitting, load, train
 from w261reg.aggregators import Summarise
 from w261reg.constrained import Constrained
@@ -605,6 +606,22 @@ def test_constraints_may_give_separable_classes_an_optimum() -> None:
         assert model.objective == pytest.approx(best, rel=1e-9)
 
 
+@pytest.mark.parametrize("smooth", [False, True])
+def test_a_direction_that_leaves_the_constraints_proves_nothing(smooth: bool) -> None:
+    """Far from the optimum, where nothing proves yet that it is attained."""
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(40, 3))
+    problem = Problem(x, (x[:, 0] > 0).astype(float), np.ones(40), "bxe")
+    extra = (Smooth(0.2, np.array([1, 2])),) if smooth else ()
+    result, objective = solved("newton", problem, [table(300, x1=1)], extra)
+    assert result.status is Status.CONVERGED
+    theta = objective.coordinates.theta(np.array([300.0, 0.0, 0.0]), 0.0)
+    away = objective.evaluate(theta, 2)
+    assert existence(objective, away) is Existence.UNKNOWN
+    free = objective_of(problem, extra=extra)
+    assert existence(free, free.evaluate(theta, 2)) is Existence.SEPARATED
+
+
 @pytest.mark.parametrize("loss", ["mse", "bxe"])
 @pytest.mark.parametrize("reg_param", [0.0, 0.3])
 def test_bounds_hold_at_any_feasible_point(loss: str, reg_param: float) -> None:
@@ -728,6 +745,9 @@ def test_forms_of_the_same_constraints(tmp_path: Path) -> None:
         assert loaded.multipliers == model.multipliers
         assert loaded.covariance == model.covariance
         assert loaded.standard_errors == model.standard_errors
+        page = Page(tmp_path / f"m{k}" / "report.html")
+        assert page.row("intercept = -0.1")[1] == f"{multipliers(model)[1]:.6g}"
+        assert "4 features, no penalty, 2 linear constraints" in page.text
         assert loaded.parameters == model.parameters == 2  # and the intercept
         np.testing.assert_array_equal(
             loaded.predict(frame)["prediction"], model.predict(frame)["prediction"]
@@ -829,7 +849,7 @@ SETTINGS: dict[str, tuple[Any, Table, tuple[str, ...]]] = {
     "a step size": (ONE, {"step_size": 0.1}, ("solver gd takes no constraints",)),
     "no intercept": (
         [table(1, intercept=1)], {"fit_intercept": False}, ("names the intercept", "row 1")),
-    "hinge": (ONE, {"loss": "hinge"}, ("losses with a derivative, not hinge",)),
+    "hinge": (ONE, {"loss": "hinge"}, ("with a derivative, not hinge",)),
     "gram for bxe": (ONE, {"loss": "bxe", "solver": "gram"}, ("gram needs a quadratic loss",)),
 }  # fmt: skip
 

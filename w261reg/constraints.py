@@ -95,7 +95,7 @@ class Constraints:
         """
         dropped = set(zero)
         # rows of integers in echelon form: coefficients by name, the right hand side under "", and
-        # under k how often given row k is in it
+        # under k how often given row k is in it, in integers, too
         echelon: list[tuple[str, dict[str | int, int]]] = []
         follows: dict[int, list[int]] = {}
         for k, row in enumerate(self.rows):
@@ -103,7 +103,7 @@ class Constraints:
             exact[""] = row.rhs
             unit = math.lcm(*(value.denominator for value in exact.values()))
             left: dict[str | int, int] = {n: int(a * unit) for n, a in exact.items()}
-            left[k] = unit
+            left[k] = 1
             for pivot, other in echelon:
                 if left.get(pivot):
                     left = _eliminated(left, pivot, other)

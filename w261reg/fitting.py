@@ -34,7 +34,7 @@ from w261reg.own import sources
 from w261reg.posing import feature_constraints, feature_orders, kinked, pose, ridge
 from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Status, Steps, minimise
 from w261reg.solvers.certificates import storage_bound
-from w261reg.solvers.choose import ASSUMED_ROWS, Choice, Size, choose
+from w261reg.solvers.choose import ASSUMED_ROWS, MAX_HESSIAN_FEATURES, Choice, Size, choose
 from w261reg.solvers.descent import FEW_FEATURES
 from w261reg.sources import Columns
 from w261reg.versions import library_versions
@@ -272,7 +272,7 @@ def _inference(objective: Objective, result: FitResult) -> dict[str, Any]:
         return found
     found["multipliers"] = objective.multipliers(result.evaluation)
     covariance = None
-    if result.status is Status.CONVERGED:
+    if result.status is Status.CONVERGED and objective.p <= MAX_HESSIAN_FEATURES:
         covariance = objective.covariance(result.evaluation)
     if covariance is not None:
         variances = np.maximum(np.diagonal(covariance), 0.0)

@@ -57,8 +57,8 @@ class Model:
         solver, why_solver: which solver, and why that one.
         solver_estimates: passes and seconds that each candidate of `auto` was expected to take.
         rows, sum_of_weights: rows of positive weight, and S.
-        standard_errors: of the coefficients (n,), the roots of the covariance's diagonal; None
-            where there is none.
+        standard_errors: of the coefficients (n,), the roots of the covariance's diagonal, of at
+            most 4,096 coefficients; None where there is none.
         covariance: of the estimates, in the order of feature_names and then, with an intercept,
             "intercept": that of a fit under constraints without a penalty, for mse or bxe, of at
             most 512 coefficients. A coefficient that is fixed, as that of a constant feature, has

@@ -86,7 +86,9 @@ def feature_constraints(
         return None
     found = read_constraints(settings.constraints)
     if loss.kinked or loss.family not in (None, "gaussian", "bernoulli"):
-        raise InputError(f"constraints are for losses with a derivative, not {loss.name}")
+        raise InputError(
+            f"constraints are for losses of one z a row with a derivative, not {loss.name}"
+        )
     if kinked(settings):
         raise InputError("constraints need a penalty without an L1 part: elastic_net_param 0")
     found.check_names(names, settings.fit_intercept)

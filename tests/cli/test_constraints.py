@@ -148,7 +148,7 @@ def test_constraints_in_a_configuration(
         ("a,intercept,rhs\n1,1,1\n", ("--no-intercept",), "row 1 names the intercept"),
         ("a,rhs\n1,1\n", ("--reg-param", "1", "--elastic-net-param", "1"), "without an L1 part"),
         ("a,rhs\n1,1\n", ("--solver", "sampled"), "solver sampled takes no constraints"),
-        ("a,rhs\n1,1\n", ("--loss", "hinge"), "losses with a derivative, not hinge"),
+        ("a,rhs\n1,1\n", ("--loss", "hinge"), "with a derivative, not hinge"),
     ],
 )
 def test_refusals(
