@@ -6,7 +6,7 @@ from scipy import optimize
 
 from tests.problems import Problem, objective_of, reference_minimum, value_at
 from w261reg.errors import InputError
-from w261reg.losses import Loss
+from w261reg.losses import LOSSES, Loss
 from w261reg.penalties import Penalty
 from w261reg.solvers import SOLVERS, FitResult, Solver, Status, minimise
 
@@ -15,6 +15,9 @@ STEP = float(np.finfo(float).eps ** (1 / 3))
 # the margin (2y - 1) z at which a loss has a kink, or its second derivative a jump
 CORNERS = {"hinge": 1.0, "squared_hinge": 1.0}
 
+
+# losses of one output; those of several classes have checks of their own
+SINGLE = sorted(name for name, kind in LOSSES.items() if not kind.multiclass)
 
 # --- losses -------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, sparse
+from scipy import optimize, sparse, special
 from sklearn import linear_model, svm
 
 from w261reg.aggregators import Sample, Several, Summarise, Summary
@@ -17,7 +17,7 @@ from w261reg.blocks import Block, Census, DenseBlock, SparseBlock
 from w261reg.conventions import strengths
 from w261reg.datasets import LocalDataset
 from w261reg.datasets.tree import Leaf
-from w261reg.losses import get_loss
+from w261reg.losses import Loss, get_loss
 from w261reg.objective import Objective
 from w261reg.penalties import Penalty
 from w261reg.solvers import FirstPass
@@ -49,6 +49,12 @@ class Problem:
 
     def but(self, **changes: Any) -> "Problem":
         return replace(self, **changes)
+
+    @property
+    def own_loss(self) -> Loss:
+        """For as many classes as there are."""
+        loss = get_loss(self.loss)
+        return loss.of_classes(int(self.y.max()) + 1) if loss.multiclass else loss
 
     @property
     def l1(self) -> float:
@@ -102,13 +108,14 @@ def objective_of(
 ) -> Objective:
     """The package's objective of a problem, after the first pass; samples are 1 row in `every`."""
     dataset, n = dataset_of(problem), problem.x.shape[1]
-    whole: Any = Summarise(n, gram=first is FirstPass.GRAM)
+    loss = problem.own_loss
+    whole: Any = Summarise(n, first is FirstPass.GRAM, loss.outputs)
     sample: Summary | None = None
     if first is FirstPass.SAMPLE:
-        summary, sample = dataset.aggregate(Several(whole, Sample(Summarise(n, True), every)))
+        few = Sample(Summarise(n, True, loss.outputs), every)
+        summary, sample = dataset.aggregate(Several(whole, few))
     else:
         summary = dataset.aggregate(whole)
-    loss = get_loss(problem.loss)
     canonical = strengths(
         convention,
         reg_param=problem.reg_param,
@@ -135,11 +142,15 @@ def pointwise(loss: str, y: Array, z: Array) -> tuple[Array, Array]:
     return np.logaddexp(0, z) - y * z, 0.5 * (1 + np.tanh(z / 2)) - y
 
 
-def value_at(problem: Problem, w: Array, b: float) -> float:
-    """The canonical objective."""
+def value_at(problem: Problem, w: Array, b: Any) -> float:
+    """The canonical objective; of classes with w (n, K) and b (K,)."""
     p = problem
-    value, _ = pointwise(p.loss, p.y, p.x @ w + b)
-    u = p.scale * w
+    if p.own_loss.multiclass:
+        z = p.x @ w + b
+        value = special.logsumexp(z, axis=1) - z[np.arange(len(z)), p.y.astype(int)]
+    else:
+        value, _ = pointwise(p.loss, p.y, p.x @ w + b)
+    u = (p.scale * w.T).ravel()
     total = np.average(value, weights=p.weight) + p.l1 * np.abs(u).sum() + p.l2 / 2 * (u @ u)
     return float(total)
 

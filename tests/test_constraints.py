@@ -12,7 +12,7 @@ from scipy import optimize
 
 from tests.problems import Problem, example, objective_of, pointwise, value_at
 from tests.report.helpers import Page
-from w261reg import InputError, Loss, Model, fitting, load, train
+from w261reg import InputError, Loss, Model, information, load, train
 from w261reg.aggregators import Summarise
 from w261reg.constrained import Constrained
 from w261reg.constraints import read_constraints
@@ -345,6 +345,35 @@ def test_multipliers_are_rates_and_scale_as_they_are_said_to() -> None:
     np.testing.assert_allclose(answer(model), closed, rtol=1e-10)
 
 
+@pytest.mark.parametrize("reg_param", [0.0, 0.3])
+def test_rows_of_known_noise(reg_param: float) -> None:
+    """Their weights are s/sigma^2, and the covariance needs no estimate of the noise."""
+    plain = example("mse", m=100, weighted=True).but(reg_param=reg_param)
+    sigma = np.random.default_rng(2).uniform(0.5, 2.0, 100)
+    problem = plain.but(weight=plain.weight / sigma**2)
+    tables = SETS["intercept and weights"]
+    a, c = dense(tables, 4)
+    model = fitted(plain, tables, sigma=sigma)
+    assert model.status == "converged"
+    stationary(problem, model, a, c)
+    np.testing.assert_allclose(answer(model), kkt(problem, a, c)[0], rtol=1e-10)
+    metrics = model.metrics["train"]
+    assert "noise_variance" not in metrics
+    residuals = problem.y - design(problem) @ answer(model)
+    density = -(residuals**2 / (2 * sigma**2)) - np.log(sigma * np.sqrt(2 * np.pi))
+    likelihood = plain.weight @ density
+    assert metrics["log_likelihood"] == pytest.approx(likelihood, rel=1e-11)
+    assert metrics["aic"] == pytest.approx(2 * 3 - 2 * likelihood, rel=1e-11)
+    if reg_param:
+        assert model.covariance is None
+        return
+    x = design(problem)
+    inverse = np.linalg.inv(x.T @ (problem.weight[:, None] * x))
+    inner = np.linalg.inv(a @ inverse @ a.T)
+    expected = inverse - inverse @ a.T @ inner @ a @ inverse
+    np.testing.assert_allclose(np.array(model.covariance), expected, rtol=1e-9, atol=1e-14)
+
+
 # --- systems that are nearly or exactly singular --------------------------------------------------
 
 
@@ -518,8 +547,8 @@ def test_constant_features_have_coefficient_0() -> None:
     assert [m["redundant"] for m in model.multipliers or []] == [False, True]
     assert model.metrics == alone.metrics
     covariance = np.array(model.covariance)
-    assert not covariance[4].any()
-    assert not covariance[:, 4].any()
+    assert np.isnan(covariance[4]).all()
+    assert np.isnan(covariance[:, 4]).all()
     np.testing.assert_array_equal(
         covariance[np.ix_([0, 1, 2, 3, 5], [0, 1, 2, 3, 5])], np.array(alone.covariance)
     )
@@ -777,7 +806,7 @@ def test_models_without_constraints_have_none() -> None:
 def test_many_coefficients_have_standard_errors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = example("mse")
     few = fitted(problem, SETS["one"])
-    monkeypatch.setattr(fitting, "MOST_COVARIANCES", 4)
+    monkeypatch.setattr(information, "MOST_COVARIANCES", 3)
     model = fitted(problem, SETS["one"])
     assert model.covariance is None
     assert model.standard_errors == few.standard_errors is not None
@@ -849,7 +878,10 @@ SETTINGS: dict[str, tuple[Any, Table, tuple[str, ...]]] = {
     "a step size": (ONE, {"step_size": 0.1}, ("solver gd takes no constraints",)),
     "no intercept": (
         [table(1, intercept=1)], {"fit_intercept": False}, ("names the intercept", "row 1")),
-    "hinge": (ONE, {"loss": "hinge"}, ("with a derivative, not hinge",)),
+    "hinge": (ONE, {"loss": "hinge"}, ("without kinks, not hinge",)),
+    "cxe": (ONE, {"loss": "cxe"}, ("losses of one output, not cxe",)),
+    "naive Bayes": (ONE, {"loss": "naive_bayes"}, ("constraints has no meaning for loss naive",)),
+    "groups": (ONE, {"noise_group": "g"}, ("constraints do not go with noise_group: 'g'",)),
     "gram for bxe": (ONE, {"loss": "bxe", "solver": "gram"}, ("gram needs a quadratic loss",)),
 }  # fmt: skip
 
@@ -857,7 +889,7 @@ SETTINGS: dict[str, tuple[Any, Table, tuple[str, ...]]] = {
 @pytest.mark.parametrize("name", SETTINGS)
 def test_bad_settings(name: str) -> None:
     given, settings, says = SETTINGS[name]
-    problem = example("bxe" if settings.get("loss") in ("bxe", "hinge") else "mse")
+    problem = example("bxe" if settings.get("loss", "mse") != "mse" else "mse")
     refused(problem, given, *says, **settings)
 
 

@@ -182,4 +182,4 @@ def test_a_loss_that_is_no_likelihood_has_none() -> None:
 
     assert likelihood(Other(), Moments(1.0, 1.0, 1.0, 1.0), True, 1) == {}
     families = {loss.family for loss in LOSSES.values()}
-    assert families <= {"bernoulli", "gaussian", None}
+    assert families <= {"bernoulli", "multinomial", "gaussian", None}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.checks import DESCENTS
+from tests.checks import DESCENTS, SINGLE
 from tests.problems import (
     Problem,
     example,
@@ -15,7 +15,7 @@ from tests.problems import (
     value_at,
 )
 from w261reg.conventions import Strengths
-from w261reg.losses import LOSSES, get_loss
+from w261reg.losses import get_loss
 from w261reg.objective import standard_penalty
 from w261reg.penalties import PENALTIES
 from w261reg.scaling import Coordinates
@@ -77,7 +77,7 @@ def null_rms(problem: Problem) -> float:
     return float(np.sqrt(np.average(slope**2, weights=problem.weight)))
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", SINGLE)
 def test_null_evaluation_costs_no_pass_and_is_the_same(name: str) -> None:
     loss = get_loss(name)
     if not (loss.canonical or loss.classification):

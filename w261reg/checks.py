@@ -4,10 +4,13 @@ from typing import Any
 
 from w261reg.aggregators import Summary
 from w261reg.blocks import Census
-from w261reg.blocks.census import MAX_LABELS
+from w261reg.blocks.census import MAX_CLASSES, MAX_LABELS
 from w261reg.errors import InputError
 from w261reg.losses import Loss
 from w261reg.sources import Columns
+
+# a label of more values than these, with fractions among them, is a quantity
+MOST_FRACTIONS = 20
 
 
 def check_census(census: Census, columns: Columns) -> None:
@@ -21,7 +24,8 @@ def check_census(census: Census, columns: Columns) -> None:
 
 
 def _defects(census: Census, columns: Columns) -> list[str]:
-    roles = {columns.label: "label", columns.weight: "weight"}
+    roles = {columns.sigma: "sigma", columns.group: "noise_group"}
+    roles |= {columns.label: "label", columns.weight: "weight"}
     lines = []
     for (column, kind), count in sorted(census.defects.items()):
         role = roles.get(column, "feature")
@@ -33,11 +37,62 @@ def _defects(census: Census, columns: Columns) -> list[str]:
     return shown
 
 
+def classes_in(census: Census, columns: Columns, loss: Loss) -> tuple[Any, ...]:
+    """The values of a label as classes, sorted, each in its own type.
+
+    Args:
+        census: of the label's values.
+        columns: which column it is.
+        loss: of several classes.
+
+    Raises:
+        InputError: they cannot be read, or are no classes.
+    """
+    check_census(census, columns)
+    where, labels = f"label column {columns.label!r}", list(census.labels)
+    if not labels:
+        raise InputError(f"weight column {columns.weight!r} is 0 in every row")
+    more = " or more" if len(labels) == MAX_LABELS else ""
+    broken = [value for value in labels if isinstance(value, float) and not value.is_integer()]
+    if broken and len(labels) > MOST_FRACTIONS:
+        raise InputError(
+            f"{where} has {len(labels):,}{more} values with fractions, such as {broken[0]:g}; loss "
+            f"{loss.name} needs classes (up to {MOST_FRACTIONS} of them may be fractions)"
+        )
+    if len(labels) > MAX_CLASSES:
+        raise InputError(
+            f"{where} has more than {MAX_CLASSES:,} values; loss {loss.name} takes up to "
+            f"{MAX_CLASSES:,} classes"
+        )
+    if len(labels) == 1:
+        raise InputError(
+            f"{where} has one class only: {_plain(labels[0])}; loss {loss.name} needs two or more"
+        )
+    return tuple(_integral(value) for value in labels)
+
+
+def groups_in(census: Census, columns: Columns) -> tuple[Any, ...]:
+    """The values of the column of groups, sorted, each in its own type.
+
+    Raises:
+        InputError: they cannot be read, or are too many.
+    """
+    check_census(census, columns)
+    if not census.labels:
+        raise InputError(f"weight column {columns.weight!r} is 0 in every row")
+    if len(census.labels) > MAX_CLASSES:
+        raise InputError(
+            f"noise_group column {columns.group!r} has more than {MAX_CLASSES:,} values"
+        )
+    return tuple(census.labels)
+
+
 def check_summary(summary: Summary, columns: Columns, loss: Loss) -> list[Any] | None:
     """Raise InputError where the rows cannot train this loss; else the classes, if it has any.
 
     Returns:
-        [the value that counts as 0, the value that counts as 1], or None for a regression.
+        [the value that counts as 0, the value that counts as 1], those of a loss of several
+        classes in the order of their codes, or None for a regression.
     """
     check_census(summary.census, columns)
     if summary.rows == 0:
@@ -45,6 +100,8 @@ def check_summary(summary: Summary, columns: Columns, loss: Loss) -> list[Any] |
     if not loss.classification:
         _check_range(summary, columns, loss)
         return None
+    if loss.multiclass:
+        return list(columns.levels or ())
     labels = list(summary.census.labels)
     shown = ", ".join(_plain(value) for value in labels[:6]) + (", ..." if len(labels) > 6 else "")
     where = f"label column {columns.label!r}"

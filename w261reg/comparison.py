@@ -19,7 +19,7 @@ from w261reg.objective import Objective
 from w261reg.sources import Columns
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 Array = NDArray[np.float64]
 log = logging.getLogger("w261reg")
@@ -28,10 +28,13 @@ OURS, THEIRS = "w261reg", "pyspark.ml"
 
 @dataclass(frozen=True)
 class SparkAnswer:
-    """What pyspark.ml found: weights (n,) on the raw scale, intercept, iterations, seconds."""
+    """What pyspark.ml found: weights on the raw scale, intercept, iterations, seconds.
+
+    Of K classes, weights (n, K) and an intercept (K,); else (n,) and a number.
+    """
 
     w: Array
-    intercept: float
+    intercept: Any
     n_iter: int
     seconds: float
     about: str
@@ -109,13 +112,20 @@ def fit_pyspark(
     began = time.perf_counter()
     assert columns.label is not None
     label = F.col(_quoted(columns.label))
-    if columns.positive is not None:
+    if columns.levels is not None:
+        label = _code(label, columns.levels)
+    elif columns.positive is not None:
         label = (label == F.lit(columns.positive)).cast("double")
     table = frame.withColumn("__label", label.cast("double"))
     options: dict[str, Any] = {}
-    if columns.weight is not None:
-        table = table.withColumn("__weight", F.col(_quoted(columns.weight)).cast("double"))
-        table = table.where("__weight > 0")
+    if columns.weight is not None or columns.sigma is not None:
+        weight = F.lit(1.0)
+        if columns.weight is not None:
+            weight = F.col(_quoted(columns.weight)).cast("double")
+        if columns.sigma is not None:
+            sigma = F.col(_quoted(columns.sigma)).cast("double")
+            weight = weight / sigma / sigma
+        table = table.withColumn("__weight", weight).where("__weight > 0")
         options["weightCol"] = "__weight"
     with spark_failures("pyspark.ml"):
         if columns.vector:
@@ -136,8 +146,10 @@ def fit_pyspark(
             ).fit(table)
             table, features = scaler.transform(table), "__scaled"
         table = table.cache()
-        kinds = {"mse": LinearRegression, "bxe": LogisticRegression, "hinge": LinearSVC}
-        kind = kinds[objective.loss.name]
+        kinds = {"mse": LinearRegression, "hinge": LinearSVC}
+        kind = kinds.get(objective.loss.name, LogisticRegression)
+        if objective.loss.multiclass:
+            options["family"] = "multinomial"
         if objective.loss.quadratic:
             options["solver"] = problem.solver
         if kind is not LinearSVC:
@@ -158,12 +170,20 @@ def fit_pyspark(
         summary = fitted.summary() if kind is LinearSVC else fitted.summary
         iterations = int(summary.totalIterations)
         table.unpersist()
-    w, b = np.array(fitted.coefficients.toArray()), float(fitted.intercept)
+    w: Array
+    b: Any
+    if objective.loss.multiclass:
+        w = np.array(fitted.coefficientMatrix.toArray()).T
+        b = np.array(fitted.interceptVector.toArray())
+    else:
+        w, b = np.array(fitted.coefficients.toArray()), float(fitted.intercept)
     about = kind.__name__ + (f'(solver="{problem.solver}")' if "solver" in options else "")
+    about += '(family="multinomial")' if "family" in options else ""
     if scaler is not None:
         std = np.array(scaler.std.toArray())
-        w = np.divide(w, std, out=np.zeros_like(w), where=std > 0)
-        b -= float(w @ np.array(scaler.mean.toArray())) if objective.fit_intercept else 0.0
+        divisor = std[:, None] if w.ndim == 2 else std
+        w = np.divide(w, divisor, out=np.zeros_like(w), where=divisor > 0)
+        b -= np.array(scaler.mean.toArray()) @ w if objective.fit_intercept else 0.0
         about = f"StandardScaler(withMean=True), {about}"
     return SparkAnswer(w, b, iterations, seconds, about)
 
@@ -187,13 +207,17 @@ def check_comparable(settings: Settings, standard_scaler: bool) -> None:
     """Raise InputError where pyspark.ml, or StandardScaler, would not solve the same problem."""
     if ".py:" in settings.loss:
         raise InputError(f"compare needs a loss that pyspark.ml has, not {settings.loss}")
+    if settings.noise_group is not None:
+        raise InputError(
+            f"compare has no noise_group, which pyspark.ml has not: {settings.noise_group!r}"
+        )
     if settings.penalties or settings.penalty:
         names = ", ".join([*settings.penalties, *filter(None, [settings.penalty])])
         raise InputError(f"compare needs L1 and L2 only: pyspark.ml has no {names}")
     if settings.constraints is not None:
         raise InputError("compare takes no constraints: pyspark.ml has no linear equality ones")
-    if settings.loss not in ("mse", "bxe", "hinge"):
-        raise InputError(f"compare needs loss mse, bxe or hinge: pyspark.ml has no {settings.loss}")
+    if settings.loss not in ("mse", "bxe", "cxe", "hinge"):
+        raise InputError(f"compare needs loss mse, bxe, cxe or hinge, not {settings.loss}")
     if settings.loss == "hinge" and settings.elastic_net_param > 0:
         raise InputError(
             "compare needs elastic_net_param 0 for loss hinge, not "
@@ -203,7 +227,7 @@ def check_comparable(settings: Settings, standard_scaler: bool) -> None:
         return
     if not settings.standardization:
         raise InputError("standard_scaler needs standardization, or the problems differ")
-    if settings.weight is not None:
+    if settings.weight is not None or settings.sigma is not None:
         raise InputError("standard_scaler ignores weights, so the problems would differ")
     if not settings.fit_intercept:
         raise InputError("standard_scaler subtracts means, which needs an intercept")
@@ -248,16 +272,36 @@ def compare_answers(fit: Fit, theirs: SparkAnswer, version: str) -> dict[str, An
                 "version": version,
             },
         },
-        "coefficients": [
-            {"feature": name, OURS: float(a), THEIRS: float(b)}
-            for name, a, b in zip(ours.feature_names, ours.weights, theirs.w, strict=True)
-        ],
+        "coefficients": _side_by_side(ours, theirs),
         "objective_difference": float(objectives[1] - objectives[0]),
         "max_coefficient_difference": float(
             np.max(np.abs(theirs.w - ours.weights), initial=0.0) / largest
         ),
         "note": "Each engine ran once, w261reg first, with its session's start: not a benchmark.",
     }
+
+
+def _code(label: "Column", levels: tuple[Any, ...]) -> "Column":
+    """The positions of a label's values in the levels: pyspark.ml's classes are 0 to K - 1."""
+    from pyspark.sql import functions as F
+
+    if isinstance(levels[0], str | bool):
+        values = F.array(*[F.lit(value) for value in levels])
+    else:
+        label, values = label.cast("double"), F.array(*[F.lit(float(value)) for value in levels])
+    return F.array_position(values, label) - 1
+
+
+def _side_by_side(ours: Model, theirs: SparkAnswer) -> list[dict[str, Any]]:
+    """One entry a coefficient; of several classes, feature by feature."""
+    classes: list[dict[str, Any]] = [{}]
+    if ours.weights.ndim == 2:
+        classes = [{"class": value} for value in ours.classes or ()]
+    names = [(name, own) for name in ours.feature_names for own in classes]
+    return [
+        {"feature": name, **own, OURS: float(a), THEIRS: float(b)}
+        for (name, own), a, b in zip(names, ours.weights.ravel(), theirs.w.ravel(), strict=True)
+    ]
 
 
 def _problem(model: Model) -> dict[str, Any]:

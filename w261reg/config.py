@@ -23,6 +23,21 @@ STORAGES = ("float64", "float32")
 COLLECT_BYTES = 2**26
 # a generator's key holds 64 bits, and TOML's integers are signed
 MOST_SEED = 2**63 - 1
+# of a loss that counts: its conventions, and the settings that have a meaning for it
+COUNTING = ("spark", "sklearn", "canonical")
+_FOR_COUNTS = {
+    "data",
+    "label",
+    "positive",
+    "features",
+    "weight",
+    "loss",
+    "smoothing",
+    "convention",
+    "aggregation_depth",
+    "collect_bytes",
+    "master",
+}
 
 
 @dataclass(frozen=True)
@@ -35,9 +50,12 @@ class Settings:
         positive: the label value that counts as 1.
         features: feature columns; None is all others.
         weight: column of row weights >= 0; None is 1 each.
+        sigma: column of the standard deviation of each row's noise, > 0, for mse; or None.
+        noise_group: column of groups of rows whose noise has a variance each, for mse; or None.
         loss: a name in LOSSES, or path.py:Name.
         reg_param: strength of the penalty, >= 0, in the convention's terms.
         elastic_net_param: 0 is L2, 1 is L1.
+        smoothing: pseudo-count of naive Bayes, >= 0; None is 1 there.
         fit_intercept: whether there is an intercept; it is never penalised.
         convention: what the strength means; a name in CONVENTIONS.
         standardization: penalise weights times standard deviations; None is the convention's habit.
@@ -68,9 +86,12 @@ class Settings:
     positive: str | float | None = None
     features: tuple[str, ...] | None = None
     weight: str | None = None
+    sigma: str | None = None
+    noise_group: str | None = None
     loss: str = ""
     reg_param: float = 0.0
     elastic_net_param: float = 0.0
+    smoothing: float | None = None
     fit_intercept: bool = True
     convention: str = "spark"
     standardization: bool | None = None
@@ -101,6 +122,13 @@ class Settings:
         if not self.loss:
             raise InputError(f"loss is required: one of {', '.join(sorted(LOSSES))}")
         check_loss_name(self.loss)
+        if get_loss(self.loss).counted:
+            return self._checked_counts()
+        if self.smoothing is not None:
+            counted = [name for name, loss in sorted(LOSSES.items()) if loss.counted]
+            raise InputError(
+                f"smoothing is for loss {', '.join(counted)}, not {self.loss}: {self.smoothing}"
+            )
         convention = lookup("convention", self.convention, CONVENTIONS)
         lookup("storage", self.storage, dict.fromkeys(STORAGES))
         if self.solver != "auto":
@@ -111,6 +139,7 @@ class Settings:
                 f"{self.step_size}"
             )
         _check_steps(self)
+        _check_noise(self)
         checked = replace(
             self,
             reg_param=_number("reg_param", self.reg_param, low=0.0),
@@ -126,6 +155,7 @@ class Settings:
         for name in self.orders:
             _check_order(name, self.orders[name], order_options()[name], checked.penalties)
         loss = get_loss(self.loss)
+        _check_positive(self)
         check_terms(self.convention, loss, checked.reg_param, checked.elastic_net_param)
         if self.step_size is not None:
             step = _number("step_size", self.step_size, 0.0, above=True)
@@ -146,10 +176,32 @@ class Settings:
             checked = replace(checked, batch_rows=batch)
         if self.seed is not None:
             checked = replace(checked, seed=_integer("seed", self.seed, 0, MOST_SEED))
-        if self.aggregation_depth is not None:
-            depth = _integer("aggregation_depth", self.aggregation_depth, 1)
-            checked = replace(checked, aggregation_depth=depth)
-        return checked
+        return replace(checked, aggregation_depth=_depth(self.aggregation_depth))
+
+    def _checked_counts(self) -> Self:
+        """Those of a loss that counts. Raises InputError where one has no meaning for it."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            default = entry.default_factory() if callable(entry.default_factory) else entry.default
+            if entry.name not in _FOR_COUNTS and value != default:
+                shown = ", ".join(value) if isinstance(value, Mapping) else entry.name
+                raise InputError(
+                    f"{shown} has no meaning for loss {self.loss}, which counts and has neither "
+                    f"penalty nor steps: {value!r}"
+                )
+        if self.convention not in COUNTING:
+            raise InputError(
+                f"convention must be one of {', '.join(COUNTING)} for loss {self.loss}, not "
+                f"{self.convention!r}"
+            )
+        _check_positive(self)
+        smoothing = 1.0 if self.smoothing is None else self.smoothing
+        return replace(
+            self,
+            smoothing=_number("smoothing", smoothing, 0.0),
+            collect_bytes=_integer("collect_bytes", self.collect_bytes, 0),
+            aggregation_depth=_depth(self.aggregation_depth),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Flat, without what is not set; penalties by their options' names."""
@@ -179,7 +231,7 @@ class Settings:
                 raise InputError(f"{key!r} is not a setting; there are {', '.join(sorted(every))}")
         chosen = {key: value for key, value in values.items() if key in known}
         texts = ("data", "label", "weight", "loss", "convention", "solver", "storage", "master")
-        for key in (*texts, "penalty", "step_rule"):
+        for key in (*texts, "penalty", "step_rule", "sigma", "noise_group"):
             if key in chosen and chosen[key] is not None and not isinstance(chosen[key], str):
                 raise InputError(f"{key} must be text, not {chosen[key]!r}")
         for key in ("fit_intercept", "standardization"):
@@ -195,6 +247,18 @@ class Settings:
         chosen["features"] = _names("features", chosen.get("features"))
         given = {key: order for key, order in orders.items() if order is not None}
         return cls(**chosen, penalties=penalties, orders=given)
+
+
+def _check_positive(settings: Settings) -> None:
+    if get_loss(settings.loss).multiclass and settings.positive is not None:
+        raise InputError(
+            f"positive is for a loss of two classes, not {settings.loss}, for which each value of "
+            f"the label is a class: {settings.positive!r}"
+        )
+
+
+def _depth(depth: int | None) -> int | None:
+    return None if depth is None else _integer("aggregation_depth", depth, 1)
 
 
 def _check_steps(settings: Settings) -> None:
@@ -223,6 +287,45 @@ def _check_steps(settings: Settings) -> None:
         raise InputError(
             "seed is for mini-batches: solver sgd, or batch_rows with "
             f"{', '.join(s for s in stochastic if s != 'sgd')}; not {name}: {settings.seed}"
+        )
+
+
+def _check_noise(settings: Settings) -> None:
+    """Raise InputError where rows of different noise do not go with the rest."""
+    sigma, group = settings.sigma, settings.noise_group
+    if sigma is not None and group is not None:
+        raise InputError(f"sigma and noise_group must not both be given: {sigma!r} and {group!r}")
+    for name, column in (("sigma", sigma), ("noise_group", group)):
+        if column is not None and settings.loss != "mse":
+            raise InputError(f"{name} is for loss mse, not {settings.loss}: {column!r}")
+    if group is None:
+        return
+    if settings.solver not in ("auto", "gram"):
+        raise InputError(
+            f"noise_group is solved from Gram matrices: solver must be gram or auto, not "
+            f"{settings.solver}"
+        )
+    if settings.step_size is not None:
+        raise InputError(f"step_size is not for noise_group, which takes none: {group!r}")
+    if settings.constraints is not None:
+        raise InputError(f"constraints do not go with noise_group: {group!r}")
+    if settings.storage != "float64":
+        raise InputError(f"noise_group stores no features: storage must not be {settings.storage}")
+    if settings.penalty is not None:
+        raise InputError(f"noise_group needs penalties L2 and smooth only, not {settings.penalty}")
+    for option in settings.penalties:
+        if not PENALTIES[penalty_options()[option]].quadratic:
+            raise InputError(f"noise_group needs penalties L2 and smooth only, not {option}")
+    given = _number("reg_param", settings.reg_param, low=0.0)
+    if given and _number("elastic_net_param", settings.elastic_net_param, 0.0, 1.0) > 0:
+        raise InputError(
+            "noise_group needs a penalty without an L1 part: elastic_net_param must be 0, not "
+            f"{settings.elastic_net_param:g}"
+        )
+    if given and settings.convention != "canonical":
+        raise InputError(
+            "noise_group with reg_param > 0 needs convention canonical, for the loss is a negative "
+            f"log likelihood, which convention {settings.convention} says nothing of"
         )
 
 

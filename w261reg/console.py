@@ -4,6 +4,8 @@ import logging
 import sys
 from typing import Any
 
+import numpy as np
+
 from w261reg.model import Model
 
 
@@ -71,14 +73,14 @@ def show_comparison(result: dict[str, Any]) -> None:
         (m, [f"{engines[n]['metrics'][m]:.6g}" for n in names]) for m in metrics if m != "rows"
     ]
     rows += [
-        ("intercept", [f"{engines[n]['intercept']:.8g}" for n in names]),
+        ("intercept", [_intercept(engines[n]["intercept"]) for n in names]),
         ("iterations", [str(engines[n]["n_iter"]) for n in names]),
         ("passes", [_or_dash(engines[n]["n_passes"]) for n in names]),
         ("seconds", [f"{engines[n]['seconds']:.2f}" for n in names]),
     ]
     coefficients = result["coefficients"]
     shown = sorted(coefficients, key=lambda c: -abs(c[names[0]] or 0.0))[:10]
-    rows += [(f"  {c['feature'][:24]}", [_number(c[n]) for n in names]) for c in shown]
+    rows += [(f"  {_name(c)[:24]}", [_number(c[n]) for n in names]) for c in shown]
     print(f"{'':26}" + "".join(f"{name:>20}" for name in names))
     for label, cells in rows:
         print(f"{label:26}" + "".join(f"{cell:>20}" for cell in cells))
@@ -93,6 +95,16 @@ def show_comparison(result: dict[str, Any]) -> None:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else "0" if value == 0 else f"{value:.8g}"
+
+
+def _name(coefficient: dict[str, Any]) -> str:
+    of = f" [{coefficient['class']}]" if "class" in coefficient else ""
+    return f"{coefficient['feature']}{of}"
+
+
+def _intercept(value: Any) -> str:
+    """A number, or how many there are."""
+    return f"{value:.8g}" if np.ndim(value) == 0 else f"{len(value)}, one a class"
 
 
 def _or_dash(value: Any) -> str:

@@ -12,7 +12,8 @@ from w261reg.aggregators import Aggregator
 from w261reg.blas import one_blas_thread
 from w261reg.constraints import Constraints
 from w261reg.errors import InputError
-from w261reg.objective import Evaluation, Objective
+from w261reg.evaluation import Evaluation
+from w261reg.objective import Objective
 
 Array = NDArray[np.float64]
 EPS = float(np.finfo(float).eps)
@@ -236,17 +237,19 @@ class Constrained(Objective):
             return None
         return 2 * at.loss * self.summary.weight / left
 
-    def covariance(self, at: Evaluation) -> Array | None:
+    def covariance(self, at: Evaluation, known: bool = False) -> Array | None:
         """That of the estimates of the weights and, last, the intercept if there is one.
 
         v Z (Z'HZ)^-1 Z' / S with Z a basis of the null space of A, H the Hessian of the mean loss,
-        v its noise variance, 1 for cross entropy. For squared error v (G^-1 - G^-1 A'(A G^-1 A')^-1
-        A G^-1) with G = X'SX, where G is regular. A coefficient that is fixed, as that of a
-        constant feature, has 0. None for other losses, under a penalty, and where the data leaves
-        a coefficient undetermined.
+        v its noise variance: 1 for cross entropy, and for squared error where the rows' noise is
+        `known`. For squared error v (G^-1 - G^-1 A'(A G^-1 A')^-1 A G^-1) with G = X'SX, where G is
+        regular. A coefficient that is fixed has 0, and NaN is that of a feature without spread, of
+        which nothing was estimated. None for other losses, under a penalty, and where the data
+        leaves a coefficient undetermined.
         """
-        noise = {"gaussian": self.noise_variance(at), "bernoulli": 1.0}.get(self.loss.family or "")
-        if noise is None or not self.unpenalised or at.hessian is None:
+        noise = {"gaussian": 1.0 if known else self.noise_variance(at), "bernoulli": 1.0}
+        variance = noise.get(self.loss.family or "")
+        if variance is None or not self.unpenalised or at.hessian is None:
             return None
         with one_blas_thread():
             own = at.hessian / np.multiply.outer(self._s, self._s)
@@ -263,8 +266,11 @@ class Constrained(Objective):
             free = to - (to @ self._q) @ self._q.T
             # of a coefficient that is fixed only rounding is left
             free[np.linalg.norm(free, axis=1) <= FIXED * np.linalg.norm(to, axis=1)] = 0.0
-            total: Array = noise / self.summary.weight * (free @ inverse @ free.T)
-        return (total + total.T) / 2
+            total: Array = variance / self.summary.weight * (free @ inverse @ free.T)
+        total = (total + total.T) / 2
+        constant = np.setdiff1d(np.arange(self.coordinates.n_features), self.coordinates.active)
+        total[constant] = total[:, constant] = np.nan
+        return total
 
     def _to_raw(self) -> Array:
         """(w, b) of theta, a matrix (n + 1, p), or without intercept (n, p)."""
@@ -276,11 +282,6 @@ class Constrained(Objective):
             raw[n, :k] = -to.centre[active] * to.unit
             raw[n, k] = 1.0
         return raw
-
-
-def restricted(objective: Objective, matrix: Array) -> Array:
-    """A symmetric matrix (p, p) where the constraints, if there are any, leave it free."""
-    return objective.restricted(matrix) if isinstance(objective, Constrained) else matrix
 
 
 def directions(objective: Objective, basis: Array) -> Array:

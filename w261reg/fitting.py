@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from w261reg.aggregators import (
     ClassificationScores,
+    MulticlassScores,
     RegressionScores,
     Sample,
     Several,
@@ -20,15 +21,19 @@ from w261reg.aggregators import (
     Sums,
 )
 from w261reg.aggregators.census import TakeCensus
+from w261reg.blocks import Census
 from w261reg.checks import check_census, check_summary
 from w261reg.config import Settings
 from w261reg.constrained import Constrained
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
 from w261reg.head_start import HeadStart, head_start
-from w261reg.likelihood import Moments, likelihood
+from w261reg.heteroscedastic import fit_groups
+from w261reg.information import account, known_covariance
+from w261reg.likelihood import Moments, Noise, likelihood
 from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
+from w261reg.naive_bayes import fit_counts
 from w261reg.objective import Objective
 from w261reg.own import sources
 from w261reg.posing import feature_constraints, feature_orders, kinked, pose, ridge
@@ -41,17 +46,25 @@ from w261reg.versions import library_versions
 
 Array = NDArray[np.float64]
 log = logging.getLogger("w261reg")
-# a covariance matrix of more coefficients would be most of model.json
-MOST_COVARIANCES = 512
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted model, and what it was fitted on for those who go on with it."""
+    """A fitted model, and what it was fitted on for those who go on with it.
+
+    Attributes:
+        posed: the objective; None where the model was counted.
+    """
 
     model: Model
-    objective: Objective
+    posed: Objective | None
     columns: Columns
+
+    @property
+    def objective(self) -> Objective:
+        """Of a model that was not counted."""
+        assert self.posed is not None
+        return self.posed
 
 
 def fit(
@@ -70,7 +83,11 @@ def fit(
         InputError: the data or the settings cannot be used.
         ComputeError: a pass failed.
     """
-    loss = get_loss(settings.loss)
+    if columns.group is not None:
+        return _fit_groups(settings, dataset, columns, spark, began)
+    loss = get_loss(settings.loss).of_classes(len(columns.levels or ()))
+    if loss.counted:
+        return _fit_counts(settings, dataset, columns, spark, began)
     n = dataset.n_features
     kinky = kinked(settings)
     orders = feature_orders(settings, columns.names)
@@ -78,7 +95,7 @@ def fit(
     constrained = constraints is not None
     warm = warm_start(settings.warm_start, columns)
     few = dataset.preview if warm is None and not loss.quadratic else None
-    size = _size(dataset, few is not None)
+    size = _size(dataset, loss, few is not None)
     if settings.solver == "auto":
         choice = choose(loss, size, kinky, settings.step_size, ridge(settings), constrained)
     else:
@@ -106,11 +123,7 @@ def fit(
         objective.head = ahead.evaluation(objective, first.sums)
     if ahead is not None and objective.head is not None:
         log.info(f"starts at the optimum of {ahead.rows:,} rows, read beforehand")
-    constant = np.setdiff1d(np.arange(n), objective.coordinates.active)
-    if len(constant):
-        names = [columns.names[j] for j in constant[:5]]
-        more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
-        log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
+    _name_constants(objective, columns)
     log.info("solver %s: %s", choice.solver, choice.why)
     if warm is not None and kind.ignores_start:
         log.info("warm start: of no use to a solver that needs one pass")
@@ -135,16 +148,79 @@ def fit(
         objective.rider = partial(scorer, loss, rows=summary.rows)
     result = minimise(solver, objective, start, _monitor, began)
     model = _model(settings, objective, columns, result, choice, classes, spark)
-    model = replace(model, metrics={"train": _train_metrics(objective, result, model)})
+    noise = _noise(summary.census, columns)
+    if isinstance(objective, Constrained):
+        estimates = result.status is Status.CONVERGED and objective.p <= MAX_HESSIAN_FEATURES
+        found = objective.covariance(result.evaluation, noise is not None) if estimates else None
+        multipliers = objective.multipliers(result.evaluation)
+        model = replace(model, multipliers=multipliers, **account(found, n))
+    elif noise is not None:
+        model = replace(model, **account(known_covariance(objective, result), n))
+    model = replace(model, metrics={"train": _train_metrics(objective, result, model, noise)})
     seconds = time.perf_counter() - began
     log.info("%s: %s", model.status, model.message)
     return Fit(replace(model, seconds=seconds), objective, columns)
 
 
-def _size(dataset: Dataset, previewed: bool) -> Size:
-    rows = ASSUMED_ROWS if dataset.rows is None else dataset.rows
-    n, entries = dataset.n_features, dataset.entries
-    return Size(rows, n, entries, dataset.cores, dataset.overhead, previewed)
+def _fit_counts(
+    settings: Settings, dataset: Dataset, columns: Columns, spark: str | None, began: float
+) -> Fit:
+    """A model in closed form; the pass that scores it is not one of the fit."""
+    model = fit_counts(settings, dataset, columns, spark, began)
+    log.info(f"read {model.rows:,} rows x {dataset.n_features:,} features, {dataset.parallelism}")
+    scores = scorer(model.loss_object, model.weights, model.intercept)
+    metrics = {"train": _metrics(scores, dataset.aggregate(scores), model)}
+    log.info("%s: %s", model.status, model.message)
+    seconds = time.perf_counter() - began
+    return Fit(replace(model, metrics=metrics, seconds=seconds), None, columns)
+
+
+def _size(dataset: Dataset, loss: Loss, previewed: bool) -> Size:
+    return Size(
+        rows=ASSUMED_ROWS if dataset.rows is None else dataset.rows,
+        features=dataset.n_features,
+        entries=dataset.entries,
+        cores=dataset.cores,
+        overhead=dataset.overhead,
+        previewed=previewed,
+        outputs=loss.outputs,
+    )
+
+
+def _fit_groups(
+    settings: Settings, dataset: Dataset, columns: Columns, spark: str | None, began: float
+) -> Fit:
+    """A fit whose rows' noise has one unknown variance a group."""
+    found = fit_groups(settings, dataset, columns, _monitor, began)
+    objective, result = found.objective, found.result
+    _name_constants(objective, columns)
+    if settings.warm_start is not None:
+        log.info("warm start: of no use to a solver that needs one pass")
+    choice = Choice("gram", "the Gram matrices of the groups hold the whole problem", {})
+    model = _model(settings, objective, columns, result, choice, None, spark)
+    model = replace(
+        model,
+        metrics={"train": found.metrics},
+        noise_groups=found.groups,
+        lambda_max=None,
+        **account(found.covariance, dataset.n_features),
+    )
+    log.info("%s: %s", model.status, model.message)
+    return Fit(replace(model, seconds=time.perf_counter() - began), objective, columns)
+
+
+def _name_constants(objective: Objective, columns: Columns) -> None:
+    """Warn of features without spread."""
+    constant = np.setdiff1d(np.arange(len(columns.names)), objective.coordinates.active)
+    if len(constant):
+        names = [columns.names[j] for j in constant[:5]]
+        more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
+        log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
+
+
+def _noise(census: Census, columns: Columns) -> Noise | None:
+    """The known noise of the rows, if it is."""
+    return None if columns.sigma is None else Noise(census.counted, census.log_sigma)
 
 
 @dataclass(frozen=True)
@@ -167,21 +243,21 @@ def _first_pass(
     """The moments, and what else the solver wants where it starts."""
     n = dataset.n_features
     if ahead is not None:
-        both = Several(Summarise(n, gram=False), ahead.evaluate(loss))
+        both = Several(Summarise(n, False, loss.outputs), ahead.evaluate(loss))
         summary, sums = dataset.aggregate(both)
         return _First(summary, sums=sums)
-    whole = Summarise(n, gram=wanted is FirstPass.GRAM)
+    whole = Summarise(n, wanted is FirstPass.GRAM, loss.outputs)
     if wanted is not FirstPass.SAMPLE:
         return _First(dataset.aggregate(whole, keep=keep))
-    both = Several(whole, Sample(Summarise(n, gram=True), every))
+    both = Several(whole, Sample(Summarise(n, True, loss.outputs), every))
     both.name = f"{whole.name}, {wanted.value}"
     return _First(*dataset.aggregate(both))
 
 
 def warm_start(
     path: str | None, columns: Columns, argument: str = "warm_start"
-) -> tuple[Array, float] | None:
-    """Weights in the columns' order and intercept of the model to start from.
+) -> tuple[Array, Any] | None:
+    """Weights and intercept of the model to start from, in the order of columns and classes.
 
     Args:
         path: of the model; None is none.
@@ -196,10 +272,24 @@ def warm_start(
         raise InputError(
             f"{argument} {path} has other features than the data: {different[0]!r} is not in both"
         )
-    if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept)):
+    if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept).all()):
         raise InputError(f"{argument} {path} has coefficients that are not finite")
     position = {name: j for j, name in enumerate(model.feature_names)}
-    return model.weights[[position[name] for name in columns.names]], model.intercept
+    weights, intercept = model.weights[[position[name] for name in columns.names]], model.intercept
+    if (weights.ndim > 1) != (columns.levels is not None):
+        raise InputError(
+            f"{argument} {path} is a model of loss {model.loss}, which has other coefficients"
+        )
+    if columns.levels is None:
+        return weights, intercept
+    place = {value: k for k, value in enumerate(model.classes or ())}
+    if set(place) != set(columns.levels):
+        different = sorted(map(str, set(place) ^ set(columns.levels)))
+        raise InputError(
+            f"{argument} {path} has other classes than the data: {different[0]!r} is not in both"
+        )
+    order = [place[value] for value in columns.levels]
+    return weights[:, order], np.asarray(intercept)[order]
 
 
 def _monitor(entry: Iteration) -> None:
@@ -244,7 +334,7 @@ def _model(
         optimality_residual=result.evaluation.residual,
         tol=settings.tol,
         suboptimality_bound=result.suboptimality_bound,
-        **_inference(objective, result),
+        standard_errors=None,
         condition_number=result.condition_number,
         n_iter=result.n_iter,
         n_passes=result.history[-1].passes,
@@ -265,23 +355,6 @@ def _model(
     )
 
 
-def _inference(objective: Objective, result: FitResult) -> dict[str, Any]:
-    """What is known of the estimates: fields of the model."""
-    found: dict[str, Any] = {"standard_errors": None}
-    if not isinstance(objective, Constrained):
-        return found
-    found["multipliers"] = objective.multipliers(result.evaluation)
-    covariance = None
-    if result.status is Status.CONVERGED and objective.p <= MAX_HESSIAN_FEATURES:
-        covariance = objective.covariance(result.evaluation)
-    if covariance is not None:
-        variances = np.maximum(np.diagonal(covariance), 0.0)
-        found["standard_errors"] = np.sqrt(variances[: objective.dataset.n_features]).tolist()
-        if len(covariance) <= MOST_COVARIANCES:
-            found["covariance"] = covariance.tolist()
-    return found
-
-
 def _penalty_params(settings: Settings) -> dict[str, Any]:
     own = {} if settings.penalty is None else {settings.penalty: settings.penalty_param or 0.0}
     orders = {name: list(order) for name, order in settings.orders.items()}
@@ -295,39 +368,43 @@ def _lambda_max(settings: Settings, objective: Objective, solver: str) -> float 
     return objective.lambda_max(bool(settings.standardization))
 
 
-def _train_metrics(objective: Objective, result: FitResult, model: Model) -> dict[str, float]:
+def _train_metrics(
+    objective: Objective, result: FitResult, model: Model, noise: Noise | None
+) -> dict[str, float]:
     """How well the model predicts its own training rows; a pass only where one is needed."""
-    if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept)):
+    if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept).all()):
         return {"rows": model.rows}
     if objective.loss.quadratic:  # the loss and the label's variance say it all
         mse = 2 * result.evaluation.loss
         variance = float(objective.summary.sd()[-1]) ** 2
         r2 = 1 - mse / variance if variance > 0 else float("nan")
         found = {"rows": model.rows, "mse": mse, "rmse": mse**0.5, "r2": r2}
-        if isinstance(objective, Constrained):
-            noise = objective.noise_variance(result.evaluation)
-            found |= {} if noise is None else {"noise_variance": noise}
+        if isinstance(objective, Constrained) and noise is None:
+            estimate = objective.noise_variance(result.evaluation)
+            found |= {} if estimate is None else {"noise_variance": estimate}
         summary = objective.summary
         moments = Moments(summary.weight, mse / 2, summary.y_mean, variance)
-        return found | _likelihood(objective.loss, moments, model)
+        return found | _likelihood(objective.loss, moments, model, noise)
     scores = scorer(objective.loss, model.weights, model.intercept, model.rows)
     if objective.ridden and np.array_equal(objective.ridden[0], result.evaluation.theta):
         return _metrics(scores, objective.ridden[1], model)
     return _metrics(scores, objective.dataset.aggregate(scores), model)
 
 
-def _metrics(scores: Any, state: Any, model: Model) -> dict[str, float]:
+def _metrics(scores: Any, state: Any, model: Model, noise: Noise | None = None) -> dict[str, float]:
     """How well the model predicts the rows of these scores."""
     found: dict[str, float] = scores.metrics(state)
-    return found | _likelihood(scores.loss, Moments(*scores.moments(state)), model)
+    return found | _likelihood(scores.loss, Moments(*scores.moments(state)), model, noise)
 
 
-def _likelihood(loss: Loss, rows: Moments, model: Model) -> dict[str, float]:
-    return likelihood(loss, rows, model.fit_intercept, model.parameters)
+def _likelihood(loss: Loss, rows: Moments, model: Model, noise: Noise | None) -> dict[str, float]:
+    return likelihood(loss, rows, model.fit_intercept, model.parameters, noise)
 
 
-def scorer(loss: Loss, w: Array, b: float, rows: int = 0) -> Any:
+def scorer(loss: Loss, w: Array, b: Any, rows: int = 0) -> Any:
     """The aggregator that scores a model of this loss, on a table of so many rows if known."""
+    if loss.multiclass:
+        return MulticlassScores(loss, w, b)
     if loss.classification:
         return ClassificationScores(loss, w, b, rows)
     return RegressionScores(loss, w, b)
@@ -341,7 +418,7 @@ def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[s
     check_census(census, columns)
     if state.rows == 0:
         raise InputError(f"weight column {columns.weight!r} is 0 in every row")
-    if loss.classification:
+    if loss.classification and not loss.multiclass:  # whose labels are checked as they are read
         known = set(model.classes or ())
         if columns.positive is None:
             known = {0, 1}
@@ -351,4 +428,4 @@ def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[s
                     f"label column {columns.label!r} has the value {value!r}, which the model does "
                     f"not know: {', '.join(map(str, known))}"
                 )
-    return _metrics(scores, state, model)
+    return _metrics(scores, state, model, _noise(census, columns))

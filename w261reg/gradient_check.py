@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,7 @@ def check_dataset(
     settings: Settings,
     dataset: Dataset,
     columns: Columns,
-    at: tuple[Array, float] | None,
+    at: tuple[Array, Any] | None,
     seed: int,
 ) -> GradientCheck:
     """Compare the derivatives of the problem that these settings pose on these rows.
@@ -120,15 +121,15 @@ def check_dataset(
         settings: checked.
         dataset: the rows.
         columns: what they hold.
-        at: weights (n,) and intercept; None is a random point.
+        at: weights and intercept, see `Model`; None is a random point.
         seed: of the random point, and of the coordinates checked where there are too many.
 
     Raises:
         InputError: the data or the settings cannot be used.
         ComputeError: a pass failed.
     """
-    loss = get_loss(settings.loss)
-    summary = dataset.aggregate(Summarise(dataset.n_features, gram=False))
+    loss = get_loss(settings.loss).of_classes(len(columns.levels or ()))
+    summary = dataset.aggregate(Summarise(dataset.n_features, False, loss.outputs))
     check_summary(summary, columns, loss)
     objective = pose(settings, dataset, loss, summary, feature_orders(settings, columns.names))
     rng = np.random.default_rng(seed)
@@ -136,9 +137,12 @@ def check_dataset(
         theta, where = random_point(objective, rng), f"at a random point (seed {seed})"
     else:
         theta, where = objective.coordinates.theta(*at), "at the model's coefficients"
-    active = objective.coordinates.active
-    names = [columns.names[j] for j in active]
-    return check_objective(objective, theta, [*names, "(intercept)"], where, rng)
+    names = [columns.names[j] for j in objective.coordinates.active]
+    last = ["(intercept)"]
+    if columns.levels is not None:
+        names = [f"{name} [{value}]" for value in columns.levels for name in names]
+        last = [f"(intercept) [{value}]" for value in columns.levels]
+    return check_objective(objective, theta, [*names, *last], where, rng)
 
 
 def random_point(objective: Objective, rng: np.random.Generator) -> Array:
@@ -187,12 +191,13 @@ def check_objective(
     hessian = None
     if second:
         assert now.hessian is not None
-        scale = float(np.max(np.abs(np.diagonal(now.hessian)), initial=0.0)) or objective.rho
+        bent = now.hessian - objective.regularizer.gauge()
+        scale = float(np.max(np.abs(np.diagonal(bent)), initial=0.0)) or objective.rho
         hessian = _compare(
             "Hessian",
             probes.gradients,
             now.gradient,
-            now.hessian,
+            bent,
             scale,
             chosen,
             probes.steps,

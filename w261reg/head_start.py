@@ -17,8 +17,9 @@ from w261reg.aggregators import Evaluate, Summarise, Sums
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
+from w261reg.evaluation import Evaluation
 from w261reg.losses import Loss
-from w261reg.objective import Evaluation, Objective
+from w261reg.objective import Objective
 from w261reg.posing import Orders, feature_constraints, kinked, pose
 from w261reg.solvers import SOLVERS, Status, minimise
 
@@ -32,26 +33,30 @@ class HeadStart:
     """A model z = (x - centre)'w + b, and the units for its Hessian.
 
     Attributes:
-        w, centre, scale: (n,) each; `scale` of powers of two.
-        b: the centred intercept.
+        w: (n,), of K > 1 outputs (n, K).
+        b: the centred intercept, or (K,).
+        centre, scale: (n,) each; `scale` of powers of two.
         rows: that it was fitted to.
     """
 
     w: Array
-    b: float
+    b: Array
     centre: Array
     scale: Array
     rows: int
 
     def evaluate(self, loss: Loss) -> Evaluate:
         """The aggregator that rides with the first pass."""
-        return Evaluate(loss, self.w[:, None], np.array([self.b]), self.centre, 2, self.scale)
+        w = self.w.reshape(len(self.w), -1)
+        return Evaluate(loss, w, np.atleast_1d(self.b), self.centre, 2, self.scale)
 
     def evaluation(self, objective: Objective, sums: Sums) -> Evaluation | None:
         """What that aggregator found, of the whole table; None where it is no good start."""
         to = objective.coordinates
         shift = self.centre - to.centre
-        theta = to.extended(self.w[to.active] / to.unit, self.b - float(shift @ self.w))
+        w = self.w[to.active]
+        unit = to.unit if w.ndim == 1 else to.unit[:, None]
+        theta = to.extended(w / unit, self.b - shift @ self.w)
         at = objective.of_sums(theta, sums.moved(shift, self.scale, to.full_unit()), 2)
         null = objective.null_evaluation()
         assert at.hessian is not None
@@ -79,8 +84,10 @@ def head_start(
         names: of the features (n,).
     """
     try:
-        summary = rows.aggregate(Summarise(rows.n_features, gram=True))
+        summary = rows.aggregate(Summarise(rows.n_features, True, loss.outputs))
         if not summary.sd()[-1] > 0:
+            return None
+        if summary.classes is not None and not summary.classes.weight.all():
             return None
         constraints = feature_constraints(settings, loss, names)
         share = summary.rows / whole
@@ -94,5 +101,5 @@ def head_start(
     at = objective.coordinates
     theta = result.evaluation.theta
     scale = at.full_unit()
-    b = float(theta[-1]) if at.fit_intercept else 0.0
+    b = at.centred_intercept(theta)
     return HeadStart(result.w, b, at.centre, np.where(scale > 0, scale, 1.0), summary.rows)

@@ -8,9 +8,13 @@ the penalty. They need nothing but sums that a fit, or its scores, have anyway.
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import entr
 
 from w261reg.losses import Loss
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -21,16 +25,33 @@ class Moments:
         weight: S.
         loss: mean loss of the model.
         y_mean, y_variance: of the label, by weight; the variance over S.
+        shares: of several classes, by weight (K,).
     """
 
     weight: float
     loss: float
     y_mean: float
     y_variance: float
+    shares: Array | None = None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What is known of Gaussian noise beside the weights s/sigma^2 of the rows.
+
+    Attributes:
+        weight: sum s.
+        log_sigma: sum s log sigma.
+        estimated: how many sigmas were estimated.
+    """
+
+    weight: float
+    log_sigma: float
+    estimated: int = 0
 
 
 def likelihood(
-    loss: Loss, rows: Moments, fit_intercept: bool, coefficients: int
+    loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int, noise: Noise | None = None
 ) -> dict[str, float]:
     """The statistics by name; none for a loss that is not a likelihood.
 
@@ -38,8 +59,9 @@ def likelihood(
         loss: pointwise loss; `loss.family` says of what.
         rows: sums of the rows.
         fit_intercept: whether the null model, too, has an intercept: the best of these rows.
-        coefficients: that count as parameters, the intercept not among them: those that are not 0;
-            under constraints, one less for each.
+        nonzero: coefficients that are parameters, as `count_nonzero` counts them; under constraints
+            as many as they leave free.
+        noise: of rows whose weights are s/sigma^2; None is one unknown variance for all.
 
     Returns:
         log_likelihood; null_deviance and residual_deviance, 2 (log likelihood of a model that fits
@@ -51,22 +73,37 @@ def likelihood(
         model without an intercept, 2 S log 2. Gaussian: the variance is that of most likelihood,
         RSS/S of these rows, and as in R a parameter that counts; statsmodels, which does not count
         it, has an aic that is 2 less. A parameter is a coefficient other than 0 or an intercept:
-        under L2 that is more than the effective number.
+        under L2 that is more than the effective number. With `noise` the deviances are sums of
+        s (y - z)^2/sigma^2, the log likelihood is - deviance/2 - sum s log(sigma sqrt(2 pi)), and
+        the sigmas that were estimated count. Multinomial: as Bernoulli, with the classes' shares or
+        1/K in the null model, and K - 1 intercepts.
     """
-    parameters = coefficients + fit_intercept
+    parameters = nonzero + fit_intercept
     if loss.family == "bernoulli":
         log_likelihood = -rows.weight * rows.loss
         p = rows.y_mean if fit_intercept else 0.5
         null = float(entr(p) + entr(1 - p))
         null_deviance, residual_deviance = 2 * rows.weight * null, -2 * log_likelihood
+    elif loss.family == "multinomial":
+        assert rows.shares is not None
+        classes = len(rows.shares)
+        log_likelihood = -rows.weight * rows.loss
+        null = float(entr(rows.shares).sum()) if fit_intercept else math.log(classes)
+        null_deviance, residual_deviance = 2 * rows.weight * null, -2 * log_likelihood
+        parameters = nonzero + (classes - 1) * fit_intercept
     elif loss.family == "gaussian":
         variance = max(0.0, 2 * rows.loss)
         residual_deviance = rows.weight * variance
         square = 0.0 if fit_intercept else rows.y_mean * rows.y_mean
         null_deviance = rows.weight * (rows.y_variance + square)
-        log_density = -math.log(2 * math.pi * variance) - 1 if variance > 0 else math.inf
-        log_likelihood = rows.weight / 2 * log_density
-        parameters += 1
+        if noise is not None:
+            normal = noise.weight / 2 * math.log(2 * math.pi) + noise.log_sigma
+            log_likelihood = -residual_deviance / 2 - normal
+            parameters += noise.estimated
+        else:
+            log_density = -math.log(2 * math.pi * variance) - 1 if variance > 0 else math.inf
+            log_likelihood = rows.weight / 2 * log_density
+            parameters += 1
     else:
         return {}
     return {
@@ -75,3 +112,24 @@ def likelihood(
         "residual_deviance": residual_deviance,
         "aic": 2 * (parameters - log_likelihood),
     }
+
+
+def count_nonzero(weights: Array) -> int:
+    """Coefficients that are parameters: those that are not 0.
+
+    The probabilities of K classes do not change where all of a feature's coefficients (K,) change
+    alike, so of them those count that differ from the most frequent one: K - 1 without a penalty or
+    under L2, where one class can be the reference; under L1 those that are not 0.
+
+    Args:
+        weights: (n,), or (n, K) of K classes.
+    """
+    if weights.ndim == 1:
+        return int(np.count_nonzero(weights))
+    n, k = weights.shape
+    ordered = np.sort(weights, axis=1)
+    run, longest = np.ones(n, dtype=np.int64), np.ones(n, dtype=np.int64)
+    for j in range(1, k):
+        run = np.where(ordered[:, j] == ordered[:, j - 1], run + 1, 1)
+        longest = np.maximum(longest, run)
+    return int((k - longest).sum())

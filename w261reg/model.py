@@ -20,6 +20,7 @@ from scipy import sparse
 
 from w261reg.errors import InputError
 from w261reg.files import local_copy, replace_folder
+from w261reg.likelihood import count_nonzero
 from w261reg.losses import LOSSES, Loss, get_loss
 from w261reg.own import check_loss_name, loss_of, name_loss, ship_by_value, sources
 from w261reg.prediction import Predictor, check_free, feature_columns
@@ -41,28 +42,31 @@ class Model:
     Attributes:
         loss: name of the loss, path.py:Name for a user's own.
         feature_names: (n,).
-        weights: coefficients on the raw scale, (n,) in the features' order.
-        intercept: b, 0 without one.
-        classes: [the value that counts as 0, that which counts as 1], or None.
+        weights: coefficients on the raw scale, (n,) in the features' order; of K classes (n, K).
+        intercept: b, a float, 0 without one; of K classes (K,).
+        classes: [the value that counts as 0, that which counts as 1], or the values of several
+            classes in the order of the coefficients' columns; None for a regression.
         label, vector_column: the columns it was trained on; vector_column is None for plain ones.
         reg_param, elastic_net_param, convention, fit_intercept, standardization, tol: as asked.
         penalty_params: strengths of further penalties and, where it was given, the order of the
             features that they go by; by their options' names.
         l1, l2: the effective canonical strengths.
-        objective: canonical F at the coefficients.
+        objective: canonical F at the coefficients; with `noise_group` the mean negative log
+            likelihood and the penalty.
         status: converged, max_iter, diverged or separated; message is the sentence.
         optimality_residual: scale-free; `tol` bounds it. Of pegasos the relative duality gap.
         suboptimality_bound: objective - optimum is proven to be at most this; None without proof.
         n_iter, n_passes: iterations, and passes over the data with that which packs it.
         solver, why_solver: which solver, and why that one.
         solver_estimates: passes and seconds that each candidate of `auto` was expected to take.
-        rows, sum_of_weights: rows of positive weight, and S.
-        standard_errors: of the coefficients (n,), the roots of the covariance's diagonal, of at
-            most 4,096 coefficients; None where there is none.
-        covariance: of the estimates, in the order of feature_names and then, with an intercept,
-            "intercept": that of a fit under constraints without a penalty, for mse or bxe, of at
-            most 512 coefficients. A coefficient that is fixed, as that of a constant feature, has
-            0. None elsewhere: a penalty's bias is no part of it.
+        rows, sum_of_weights: rows of positive weight, and S: with `sigma` that of s/sigma^2.
+        standard_errors: of the coefficients (n,), where `sigma`, `noise_group` or `constraints` was
+            given and there is no penalty, under which they would leave out the bias; else None.
+        covariance: of the coefficients on the raw scale, in the features' order, the intercept
+            last: (X' diag(s/sigma^2) X)^-1; under constraints that of the estimates that keep to
+            them, with 0 for what they fix. None where there are no standard errors, and beyond 512
+            features; null for a feature without spread.
+        noise_groups: group, rows, sum_of_weights and sigma of each group of `noise_group`.
         multipliers: one a constraint, in their order: its text, rhs, whether it follows from others
             (redundant, its multiplier 0), and the multiplier lambda of F + lambda'(A (w, b) - c):
             -dF/drhs. That of the sum of squares is 2 S lambda, of the negative log likelihood of
@@ -86,7 +90,7 @@ class Model:
     loss: str
     feature_names: tuple[str, ...]
     weights: Array
-    intercept: float
+    intercept: Any
     classes: tuple[Any, ...] | None
     label: str | None
     vector_column: str | None
@@ -121,6 +125,7 @@ class Model:
     own_sources: dict[str, str] = field(default_factory=dict)
     lambda_max: float | None = None
     covariance: list[list[float]] | None = None
+    noise_groups: list[dict[str, Any]] | None = None
     multipliers: list[dict[str, Any]] | None = None
     seconds: float = 0.0
     history: tuple[Iteration, ...] = ()
@@ -131,11 +136,18 @@ class Model:
 
     @property
     def coefficients(self) -> pd.DataFrame:
-        """A row a feature, by name: the coefficient, and times the feature's sd."""
+        """A row a feature, by name: the coefficient, and times the feature's sd.
+
+        Of several classes, a column a class: the coefficients.
+        """
+        index = pd.Index(self.feature_names, name="feature")
+        if self.weights.ndim == 2:
+            columns = pd.Index(self.classes or (), name="class")
+            return pd.DataFrame(self.weights, index=index, columns=columns)
         sd = np.array([np.nan if s is None else s for s in self.standard_deviations])
         return pd.DataFrame(
             {"coefficient": self.weights, "standardized": self.weights * sd},
-            index=pd.Index(self.feature_names, name="feature"),
+            index=index,
         )
 
     @property
@@ -143,7 +155,7 @@ class Model:
         """Coefficients that the data chose, the intercept not counted: those other than 0; under
         constraints all of features with spread, less one a constraint."""
         if self.multipliers is None:
-            return int(np.count_nonzero(self.weights))
+            return count_nonzero(self.weights)
         independent = sum(not entry["redundant"] for entry in self.multipliers)
         return len(self.weights) - len(self.constant_features) - independent
 
@@ -191,20 +203,23 @@ class Model:
         Raises:
             InputError: the file is not there, or has changed.
         """
-        return loss_of(self.loss, self.own_sources.get(self.loss))
+        loss = loss_of(self.loss, self.own_sources.get(self.loss))
+        return loss.of_classes(len(self.classes)) if self.classes else loss
 
     def with_loss(self, loss: Any) -> "Model":
         """The model with its loss given anew: path.py:Name, a class or an object of Loss."""
         name = name_loss(loss)
         check_loss_name(name)
-        if get_loss(name).classification != (self.classes is not None):
+        new = get_loss(name)
+        several = self.weights.ndim == 2
+        if new.classification != (self.classes is not None) or new.multiclass != several:
             raise InputError(f"loss {name} does not go with the classes of the model")
         own = {k: v for k, v in self.own_sources.items() if k != self.loss}
         return replace(self, loss=name, own_sources={**own, **sources(name)})
 
     def check_finite(self) -> None:
         """Raise InputError where the coefficients are no numbers: a diverged model's may not be."""
-        if not (np.isfinite(self.weights).all() and np.isfinite(self.intercept)):
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.intercept).all()):
             raise InputError(
                 f"the model's coefficients are not finite: its status is {self.status}"
             )
@@ -223,7 +238,8 @@ class Model:
         Returns:
             For a matrix, the predictions (m,). For a Spark DataFrame, it with the columns
             `prediction` and, for classes of a loss that gives it, `probability` (of the second
-            class) appended; for any other table, the same as a pandas DataFrame.
+            class; of several classes `probability_<class>` of each) appended; for any other table,
+            the same as a pandas DataFrame.
 
         Raises:
             InputError: a feature is missing, or has values that are not usable.
@@ -235,20 +251,22 @@ class Model:
         return table["prediction"].to_numpy() if matrix else table
 
     def probability(self, data: Any) -> Array:
-        """P(second class) for each row of a matrix, table or path: (m,)."""
+        """P(second class) for each row of a matrix, table or path: (m,); of K classes (m, K)."""
         if self.classes is None:
             raise InputError(f"probability is for classification, not for loss {self.loss!r}")
         if not self.loss_object.probabilistic:
             raise InputError(f"a model of loss {self.loss!r} gives classes, no probability")
         if is_spark_frame(data):
             raise InputError("probability is a column of what predict gives for a Spark DataFrame")
-        return np.asarray(self._table(data)["probability"].to_numpy())
+        names = list(self.predictor.types())[1:]
+        found = np.asarray(self._table(data)[names].to_numpy())
+        return found if self.weights.ndim == 2 else found[:, 0]
 
     def _table(self, data: Any) -> pd.DataFrame:
         source = source_of(data)
-        check_free(source.schema)
+        check_free(source.schema, self.predictor.types())
         columns = self.columns_in(source.schema)
-        handles = source.handles(len(self.feature_names))
+        handles = source.handles(max(self.weights.shape))
         batches = [
             self.predictor.append(batch, columns)
             for _, batch in source.read(handles, None, columns.columns)
@@ -260,13 +278,24 @@ class Model:
 
     def _predict_frame(self, frame: Any) -> Any:
         """Predictions as a Spark column expression would give them: one mapInArrow, no shuffle."""
-        from pyspark.sql.types import DoubleType, LongType, StringType, StructType
+        from pyspark.sql.types import (
+            BooleanType,
+            DoubleType,
+            LongType,
+            StringType,
+            StructType,
+        )
 
         schema = frame_schema(frame)
-        check_free(schema)
+        check_free(schema, self.predictor.types())
         columns, predictor = self.columns_in(schema), self.predictor
         ship_by_value()
-        kinds = {"string": StringType(), "int64": LongType(), "double": DoubleType()}
+        kinds = {
+            "string": StringType(),
+            "int64": LongType(),
+            "double": DoubleType(),
+            "bool": BooleanType(),
+        }
         out = StructType(list(frame.schema.fields))
         for name, kind in predictor.types().items():
             out = out.add(name, kinds[str(kind)])
@@ -381,10 +410,10 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     values["weights"] = values.pop("coefficients", None)
     wanted = [entry.name for entry in fields(Model) if entry.name not in _BESIDE]
     # after the first release
-    for added in ("solver_estimates", "storage", "storage_bound", "own_sources", "lambda_max",
-                  "covariance", "multipliers"):  # fmt: skip
+    for added in ("solver_estimates", "storage", "storage_bound", "own_sources", "lambda_max"):
         values.setdefault(added, {} if added in ("solver_estimates", "own_sources") else None)
     values["storage"] = values["storage"] or "float64"
+    values = {"covariance": None, "noise_groups": None, "multipliers": None, **values}
     missing = [name for name in wanted if name not in values]
     if missing or values["weights"] is None:
         name = "coefficients" if missing == ["weights"] or not missing else missing[0]
@@ -393,10 +422,12 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
         weights = np.array(values["weights"], dtype=float)
         names = tuple(map(str, values["feature_names"]))
         nan = float("nan")
+        loss = LOSSES.get(str(values["loss"]))
+        several = loss is not None and loss.multiclass
         values.update(
             weights=weights,
             feature_names=names,
-            intercept=nan if values["intercept"] is None else float(values["intercept"]),
+            intercept=_intercept(values["intercept"], several),
             classes=None if values["classes"] is None else tuple(values["classes"]),
         )
         if values["multipliers"] is not None:
@@ -411,21 +442,39 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
         raise InputError(
             f"model {given} is not a model.json: it has values of wrong types"
         ) from None
-    if weights.shape != (len(names),):
+    classes = values["classes"]
+    if several and (classes is None or len(set(classes)) < max(2, len(classes))):
+        raise InputError(f"model {given} has classes that do not go with loss {values['loss']}")
+    shape = (len(names), len(classes)) if several else (len(names),)
+    if weights.shape != shape:
+        also = f" and {len(classes)} classes" if several else ""
         raise InputError(
-            f"model {given} has {len(names)} feature names for coefficients of shape "
+            f"model {given} has {len(names)} feature names{also} for coefficients of shape "
             f"{weights.shape}"
         )
-    loss = LOSSES.get(str(values["loss"]))
+    if several and values["intercept"].shape != shape[1:]:
+        raise InputError(
+            f"model {given} has {len(classes)} classes for intercepts of shape "
+            f"{values['intercept'].shape}"
+        )
     if not isinstance(values["own_sources"], dict):
         raise InputError(f"model {given} is not a model.json: it has values of wrong types")
     if loss is None and values["loss"] not in values["own_sources"]:
         raise InputError(f"model {given} has a loss that is not known here: {values['loss']!r}")
-    if loss is not None and loss.classification != (
-        values["classes"] is not None and len(values["classes"]) == 2
+    if (
+        loss is not None
+        and not several
+        and loss.classification != (classes is not None and len(classes) == 2)
     ):
         raise InputError(f"model {given} has classes that do not go with loss {loss.name}")
     return Model(**{name: values[name] for name in wanted}, **_beside(file.parent))
+
+
+def _intercept(given: Any, several: bool) -> float | Array:
+    """Of a model.json; one a class where there are several."""
+    if several:
+        return np.array(given, dtype=float)
+    return float("nan") if given is None else float(given)
 
 
 def _beside(folder: Path) -> dict[str, Any]:

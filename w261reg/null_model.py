@@ -31,9 +31,13 @@ class NullModel:
     def __init__(self, loss: Loss, summary: Summary, coordinates: Coordinates) -> None:
         self.loss, self.summary, self.coordinates = loss, summary, coordinates
         self.fit_intercept = coordinates.fit_intercept
-        self.theta = np.zeros(coordinates.p)
+        self.theta = self._start()
+
+    def _start(self) -> Array:
+        theta = np.zeros(self.coordinates.p)
         if self.fit_intercept:
-            self.theta[-1] = loss.null_predictor(summary.y_mean)
+            theta[-1] = self.loss.null_predictor(self.summary.y_mean)
+        return theta
 
     @property
     def _z(self) -> float:
@@ -109,7 +113,7 @@ class NullModel:
         y, z = np.array([self.summary.y_mean]), np.array([[self._z]])
         return float(self.loss.curvature(y, z)[0, 0])
 
-    def slope(self) -> float:
+    def slope(self) -> float | Array:
         """Derivative of the mean loss in the intercept; not 0 where the best one is at a kink."""
         if self.fit_intercept and not self.loss.kinked:
             return 0.0
@@ -118,7 +122,7 @@ class NullModel:
         return self.mean() - self.summary.y_mean
 
     def gradient(self) -> Array:
-        """Gradient of the mean loss in w at a fixed centred intercept, active features only."""
+        """Gradient of the mean loss in raw w at a fixed centred intercept, active features only."""
         active = self.coordinates.active
         zero = np.zeros(self.coordinates.n_features + 1, dtype=np.int64)
         covariance = self.summary.label_covariance(zero)[active]
@@ -133,13 +137,21 @@ class NullModel:
 
     def diagonal(self) -> Array:
         """The diagonal of the mean loss's Hessian (p,)."""
+        return self.spread()
+
+    def spread(self) -> Array:
+        """That of one output (p / K,): the mean l'' times the second moments of (x, 1)."""
         active = self.coordinates.active
         mean = 0.0 if self.fit_intercept else self.summary.mean[active]
         spread = np.hypot(self.summary.sd()[active], mean) * self.coordinates.unit
-        return self.curvature() * self.coordinates.extended(spread**2, 1.0)
+        return self.curvature() * self.coordinates.single.extended(spread**2, 1.0)
+
+    def hessian(self, summary: Summary | None = None) -> Array:
+        """The mean loss's Hessian (p, p), where l'' is even; see `second_moments`."""
+        return self.curvature() * self.second_moments(summary)
 
     def second_moments(self, summary: Summary | None = None) -> Array:
-        """E[x x'] of the rows (x, 1) in theta's coordinates, (p, p).
+        """E[x x'] of the rows (x, 1) in one output's theta, (p / K, p / K).
 
         Args:
             summary: of other rows, a sample; needs the Gram matrix.
@@ -147,8 +159,8 @@ class NullModel:
         return self.with_intercept(self.scaled_moments(summary)[0])
 
     def with_intercept(self, moments: Array) -> Array:
-        """`scaled_moments` of the features (n, n) with the constant feature 1, (p, p)."""
-        n, p = len(moments), self.coordinates.p
+        """`scaled_moments` of the features (n, n) with the constant feature 1, (p / K, p / K)."""
+        n, p = len(moments), self.coordinates.single.p
         total = np.zeros((p, p))
         total[:n, :n] = moments
         if self.fit_intercept:

@@ -1,7 +1,7 @@
 """The function that is minimised: mean loss + penalty, each evaluation one pass."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,16 @@ from w261reg.aggregators import (
     Sums,
 )
 from w261reg.blas import one_blas_thread
-from w261reg.blocks import symmetric
 from w261reg.conventions import Strengths
 from w261reg.datasets import Dataset
+from w261reg.evaluation import Evaluation, Stepped
 from w261reg.losses import Loss
+from w261reg.null_classes import NullClasses
 from w261reg.null_model import NullModel
 from w261reg.penalties import ElasticNet, Penalty, PenaltySum
 from w261reg.penalties.l1 import L1
 from w261reg.penalties.l2 import L2
+from w261reg.regularizer import Regularizer
 from w261reg.scaling import Coordinates, UserCoordinates
 
 Array = NDArray[np.float64]
@@ -35,61 +37,6 @@ Array = NDArray[np.float64]
 # where rounding moves the objective out of the Gram matrix by more than this share, as on labels
 # that are nearly explained or features far from 0 without an intercept, it is worth a pass
 MAX_ROUNDING = 1e-10
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The objective at one theta (p,).
-
-    Attributes:
-        theta: where.
-        loss: mean loss.
-        objective: F = loss + penalty.
-        loss_gradient: of the mean loss alone, in theta (p,).
-        gradient: of F, in theta; at a kink the subgradient that takes sign(0) = 0.
-        residual: the scale-free optimality residual (see `Objective.residual`).
-        hessian: of F away from kinks (p, p); None where only the gradient was asked for.
-        margin: smallest margin of any row; infinite for losses without one.
-        rounding: how far rounding may have moved the objective, beyond its own last digits.
-        sampled: an estimate of `hessian` from a sample of the rows, where it was asked for.
-        diagonal: of `hessian` (p,), where it alone was asked for.
-        beside: F at other points that rode along (k,).
-        also: what another aggregator that rode along found.
-        gap: F less a lower bound of its minimum, where a solver has proven one.
-    """
-
-    theta: Array
-    loss: float
-    objective: float
-    loss_gradient: Array
-    gradient: Array
-    residual: float
-    hessian: Array | None = None
-    margin: float = np.inf
-    rounding: float = 0.0
-    sampled: Array | None = None
-    diagonal: Array | None = None
-    beside: Array | None = None
-    also: Any = None
-    gap: float | None = None
-
-    @property
-    def finite(self) -> bool:
-        """Whether the objective and its gradient are numbers."""
-        return bool(np.isfinite(self.objective) and np.isfinite(self.gradient).all())
-
-
-@dataclass(frozen=True)
-class Stepped:
-    """What local steps came to: theta (p,), and a plane height + slope'theta below the loss.
-
-    `size` is that of the height's terms, which rounding is a share of.
-    """
-
-    theta: Array
-    height: float
-    slope: Array
-    size: float
 
 
 class Objective:
@@ -107,6 +54,7 @@ class Objective:
 
     Attributes:
         coordinates: between theta and (w, b).
+        regularizer: the penalty in theta.
         null: what is known of the loss without a pass.
         rho: root mean square of l' at the null model; the unit of the residual.
         kink: half the jump of F's derivative at u_j = 0, (p,).
@@ -135,8 +83,8 @@ class Objective:
         self.extra = extra
         self.sample, self.every = sample, every
         self.penalty = PenaltySum((*standard_penalty(strengths), *extra))
-        self.coordinates = Coordinates.of(summary, fit_intercept)
-        self.null = NullModel(loss, summary, self.coordinates)
+        self.coordinates = Coordinates.of(summary, fit_intercept, loss.outputs)
+        self.null = self._null()
         self.rider: Callable[[Array, float], Aggregator[Any]] | None = None
         self.riding = False
         self.ridden: tuple[Array, Any] | None = None
@@ -144,7 +92,17 @@ class Objective:
         self.by_gram = False
         self._lambda_max: dict[bool, float | None] = {}
         self.rho = self.null.rms()
-        self.kink = self._to_theta(self.penalty.kink(np.zeros(dataset.n_features)))
+        self.regularizer = Regularizer(self.penalty, self.coordinates, self.null.spread())
+        self.kink = self.regularizer.kink
+
+    def _null(self) -> NullModel:
+        kind = NullModel if self.summary.classes is None else NullClasses
+        return kind(self.loss, self.summary, self.coordinates)
+
+    @property
+    def zero(self) -> Array:
+        """Weights of 0, (n,) or (n, K)."""
+        return self.coordinates.weights(np.zeros(self.p))
 
     @property
     def p(self) -> int:
@@ -174,10 +132,10 @@ class Objective:
     def take_gram(self, label: str) -> None:
         """Get the Gram matrix where the first pass did not compute it: one pass."""
         if not self.summary.gram:
-            summarise = Summarise(self.dataset.n_features, gram=True)
+            summarise = Summarise(self.dataset.n_features, True, self.loss.outputs)
             summarise.name = f"{label}: Gram matrix"
             self.summary = self.dataset.aggregate(summarise)
-            self.null = NullModel(self.loss, self.summary, self.coordinates)
+            self.null = self._null()
 
     # --- what costs no pass ---------------------------------------------------------------------
 
@@ -192,14 +150,12 @@ class Objective:
         """
         if not self.null.known:
             return None
-        raw = np.zeros(self.dataset.n_features)
-        raw[self.coordinates.active] = self.null.gradient()
         hessian = None
         if self.summary.gram and self.null.even:
-            hessian = self.null.curvature() * self.null.second_moments()
-        gradient = self._to_theta(raw)
-        if self.fit_intercept:
-            gradient[-1] = self.null.slope()
+            hessian = self.null.hessian()
+        to, raw = self.coordinates, self.null.gradient()
+        unit = to.unit if raw.ndim == 1 else to.unit[:, None]
+        gradient = to.extended(unit * raw, self.null.slope())
         return self._evaluation(self.null_theta(), self.null.value(), gradient, hessian, np.inf)
 
     def quadratic_evaluation(self, theta: Array, order: int = 2) -> Evaluation:
@@ -241,25 +197,30 @@ class Objective:
         return self._lambda_max.get(standardized)
 
     def _largest_curvature(self, standardized: bool) -> float | None:
+        # of several outputs, too: most_curved bounds the loss's second derivative as a matrix
+        one = self.coordinates.single
         hessian = self.loss.most_curved * self.null.second_moments()
-        hessian += self.penalty_hessian(np.zeros(self.dataset.n_features))
+        hessian += Regularizer(self.penalty, one, self.null.spread()).hessian(
+            np.zeros(one.n_features)
+        )
         with np.errstate(over="ignore", invalid="ignore"):
-            own, last = self.user(standardized).hessian(hessian), self.p - 1
-        if self.p == 0 or not np.isfinite(own).all():
+            own, last = self.user(standardized).hessian(hessian), one.p - 1
+        if one.p == 0 or not np.isfinite(own).all():
             return None
         with one_blas_thread():
             return float(linalg.eigvalsh(own, subset_by_index=[last, last])[0])
 
     def null_diagonal(self) -> Array:
         """The diagonal of F's Hessian at the null model (p,)."""
-        return self.null.diagonal() + self.penalty_diagonal(np.zeros(self.dataset.n_features))
+        return self.null.diagonal() + self.regularizer.diagonal(self.zero)
 
     def sampled_null_hessian(self) -> Array | None:
         """F's Hessian at the null model, estimated from the first pass's sample: (p, p)."""
         if self.sample is None or not self.null.even:
             return None
-        hessian = self.null.curvature() * self.null.second_moments(self.sample)
-        return self._well_posed(hessian) + self.penalty_hessian(np.zeros(self.dataset.n_features))
+        return self._well_posed(self.null.hessian(self.sample)) + self.regularizer.hessian(
+            self.zero
+        )
 
     def _well_posed(self, sampled: Array) -> Array:
         """A sampled Hessian of the loss with a part of its diagonal added: (p, p).
@@ -269,8 +230,8 @@ class Objective:
         """
         share = min(1.0, self.p * self.every / max(1, self.summary.rows))
         active = self.coordinates.active
-        variance = (self.summary.sd()[active] * self.coordinates.unit) ** 2
-        variance = self.coordinates.extended(variance, 1.0)
+        spread = (self.summary.sd()[active] * self.coordinates.unit) ** 2
+        variance = self.coordinates.extended(spread, 1.0)
         level = float(np.mean(np.diagonal(sampled) / variance)) if self.p else 0.0
         if level == 0.0:  # no sampled row has any curvature: all may be flat but few
             level = self.null.curvature()
@@ -280,7 +241,8 @@ class Objective:
     def max_l1(self) -> float:
         """The largest useful l1: above it all weights are 0. From the covariances."""
         scale = self.strengths.scale[self.coordinates.active]
-        return float(np.max(np.abs(self.null.gradient()) / scale, initial=0.0))
+        largest = np.abs(self.null.gradient()).reshape(len(scale), -1).max(axis=1, initial=0.0)
+        return float(np.max(largest / scale, initial=0.0))
 
     # --- evaluations, one pass each -------------------------------------------------------------
 
@@ -330,12 +292,14 @@ class Objective:
         if sampled:
             own = others.pop()
             estimate = self._well_posed(self._hessian(own, own.weight))
-            estimate += self.penalty_hessian(self.coordinates.weights(theta))
+            estimate += self.regularizer.hessian(self.coordinates.weights(theta))
             at = replace(at, sampled=estimate)
         if diagonal:
-            own = self.coordinates.extended(sums.diagonal[self.coordinates.active], sums.curvature)
+            own = self.coordinates.extended(
+                self.coordinates.line(sums.diagonal[self.coordinates.active]), sums.curvature
+            )
             own /= self.summary.weight
-            own += self.penalty_diagonal(self.coordinates.weights(theta))
+            own += self.regularizer.diagonal(self.coordinates.weights(theta))
             at = replace(at, diagonal=own)
         if beside is not None:
             at = replace(at, beside=self._values(others.pop(), beside))
@@ -360,18 +324,8 @@ class Objective:
         whole.name = f"{label}: {whole.name}"
         sums, *others = self.dataset.aggregate(whole)
         found = [
-            self.of_sums(
-                theta,
-                replace(
-                    sums,
-                    value=sums.value[[k]],
-                    gradient=sums.gradient[:, [k]],
-                    intercept=sums.intercept[[k]],
-                    margin=sums.margin[[k]],
-                ),
-                1,
-            )
-            for k, theta in enumerate(thetas.T)
+            self.of_sums(theta, sums.of_model(j, self.loss.outputs), 1)
+            for j, theta in enumerate(thetas.T)
         ]
         return found, self._stepped(others[0]) if others else None
 
@@ -385,24 +339,35 @@ class Objective:
     def of_sums(self, theta: Array, sums: Sums, order: int) -> Evaluation:
         """The evaluation at theta (p,) from the sums of all rows about this centre."""
         weight = self.summary.weight
-        active, n = self.coordinates.active, len(self.coordinates.active)
-        gradient = np.empty(self.p)
-        gradient[:n] = self.coordinates.unit * (sums.gradient[active, 0] / weight)
-        if self.fit_intercept:
-            gradient[n] = sums.intercept[0] / weight
+        gradient = self._gradients(sums, weight)[:, 0]
         hessian = self._hessian(sums, weight) if order == 2 else None
         value, margin = float(sums.value[0]) / weight, float(sums.margin[0])
         return self._evaluation(theta, value, gradient, hessian, margin)
 
+    def _gradients(self, sums: Sums, weight: float) -> Array:
+        """Of the mean losses of k models, in theta (p, k)."""
+        to, outputs = self.coordinates, self.loss.outputs
+        raw = to.unit[:, None] * (sums.gradient[to.active] / weight)
+        # (n_active, k K) as (K n_active, k)
+        slopes = raw.reshape(len(raw), -1, outputs).transpose(2, 0, 1).reshape(to.slopes, -1)
+        if not self.fit_intercept:
+            return slopes
+        return np.vstack([slopes, sums.intercept.reshape(-1, outputs).T / weight])
+
     def _hessian(self, sums: Sums, weight: float) -> Array:
         """Of the mean loss, in theta (p, p)."""
         active, n = self.coordinates.active, len(self.coordinates.active)
-        hessian = np.empty((self.p, self.p))
-        hessian[:n, :n] = symmetric(sums.hessian)[np.ix_(active, active)] / weight
-        if self.fit_intercept:
-            hessian[n, :n] = hessian[:n, n] = sums.mixed[active] / weight
-            hessian[n, n] = sums.curvature / weight
-        return hessian
+        p = self.coordinates.single.p
+
+        def of_edge(e: int) -> Array:
+            hessian = np.empty((p, p))
+            hessian[:n, :n] = sums.second(e)[np.ix_(active, active)] / weight
+            if self.fit_intercept:
+                hessian[n, :n] = hessian[:n, n] = sums.mixed[active, e] / weight
+                hessian[n, n] = sums.curvature[e] / weight
+            return hessian
+
+        return self.coordinates.spanned(self.loss.edges, of_edge)
 
     def values(self, thetas: Array, label: str = "") -> Array:
         """F at each column of thetas (p, k): (k,), one pass."""
@@ -413,19 +378,16 @@ class Objective:
     def slopes(self, thetas: Array, label: str = "") -> tuple[Array, Array]:
         """F (k,) and its gradient (p, k) at each column of thetas (p, k): one pass."""
         sums = self._pass(thetas, 1, label)
-        active, n, weight = self.coordinates.active, len(self.coordinates.active), sums.weight
-        gradient = np.empty(thetas.shape)
-        gradient[:n] = self.coordinates.unit[:, None] * (sums.gradient[active] / weight)
-        if self.fit_intercept:
-            gradient[n] = sums.intercept / weight
-        for column, w in zip(gradient.T, self.coordinates.weights(thetas).T, strict=True):
-            column += self._to_theta(self.penalty.gradient(w))
+        gradient = self._gradients(sums, sums.weight)
+        for column, theta in zip(gradient.T, thetas.T, strict=True):
+            column += self.regularizer.gradient(self.coordinates.weights(theta))
         return self._values(sums, thetas), gradient
 
     def _values(self, sums: Sums, thetas: Array) -> Array:
-        w = self.coordinates.weights(thetas)
         with np.errstate(over="ignore", invalid="ignore"):
-            penalties = np.array([self.penalty.value(column) for column in w.T])
+            penalties = np.array(
+                [self.regularizer.value(self.coordinates.weights(theta)) for theta in thetas.T]
+            )
             return sums.value / self.summary.weight + penalties
 
     def margins(self, thetas: Array, label: str = "") -> Array:
@@ -455,40 +417,39 @@ class Objective:
         w = self.coordinates.weights(theta)
         # a diverging model overflows: the solver sees numbers that are not finite and says so
         with np.errstate(over="ignore", invalid="ignore"):
-            objective = loss + self.penalty.value(w)
-            gradient = loss_gradient + self._to_theta(self.penalty.gradient(w))
+            objective = loss + self.regularizer.value(w)
+            gradient = loss_gradient + self.regularizer.gradient(w)
             if hessian is not None:
-                hessian = hessian + self.penalty_hessian(w)
+                hessian = hessian + self.regularizer.hessian(w)
             residual = self.residual(theta, loss_gradient)
         return Evaluation(
             theta, loss, objective, loss_gradient, gradient, residual, hessian, margin
         )
 
-    # --- the penalty in theta -------------------------------------------------------------------
+    def identified(self, at: Evaluation) -> Evaluation:
+        """Of the models that differ by a common move of all outputs, the one to report.
 
-    def _to_theta(self, raw: Array) -> Array:
-        """A derivative in w (n,) as a derivative in theta (p,)."""
-        u = self.coordinates.unit * raw[self.coordinates.active]
-        return np.append(u, 0.0) if self.fit_intercept else u
-
-    def penalty_hessian(self, w: Array) -> Array:
-        """Second derivative of the penalty away from kinks, in theta (p, p)."""
-        raw = self.penalty.hessian(w)
-        active, unit = self.coordinates.active, self.coordinates.unit
-        n = len(active)
-        total = np.zeros((self.p, self.p))
-        if raw.ndim == 1:
-            # d before d^2: (unit d)^2 stays in range where d^2 alone may not
-            total[np.arange(n), np.arange(n)] = unit * (raw[active] * unit)
-        else:
-            total[:n, :n] = unit[:, None] * raw[np.ix_(active, active)] * unit
-        return total
-
-    def penalty_diagonal(self, w: Array) -> Array:
-        """The diagonal of `penalty_hessian` (p,), which may be all that fits in memory."""
-        raw = self.penalty.diagonal(w)
-        unit = self.coordinates.unit
-        return self.coordinates.extended(unit * (raw[self.coordinates.active] * unit), 0.0)
+        Intercepts sum to 0 over the outputs, and so do weights where no L1 part says otherwise.
+        Under L1 alone 0 is a median of a feature's weights: F is least there.
+        """
+        to = self.coordinates
+        if to.outputs == 1:
+            return at
+        w = to.weights(at.theta)
+        if self.smooth and all(term.quadratic for term in self.penalty.terms):
+            w = w - w.mean(axis=1, keepdims=True)
+        elif not self.smooth and not self.strengths.l2 and not self.extra:
+            ordered, k = np.sort(w, axis=1), to.outputs
+            w = w - np.clip(0.0, ordered[:, [(k - 1) // 2]], ordered[:, [k // 2]])
+        b = to.intercept(at.theta)
+        theta = to.theta(w, b - b.mean())
+        if self.ridden is not None and np.array_equal(self.ridden[0], at.theta):
+            self.ridden = theta, self.ridden[1]  # what it predicts is the same
+        loss = None
+        if at.hessian is not None:  # that of the loss does not change
+            loss = at.hessian - self.regularizer.hessian(to.weights(at.theta))
+        moved = self._evaluation(theta, at.loss, at.loss_gradient, loss, at.margin)
+        return replace(moved, rounding=at.rounding, gap=at.gap)
 
     def residual(self, theta: Array, loss_gradient: Array) -> float:
         """How far theta is from optimal, free of the units of features and weights.
@@ -498,16 +459,15 @@ class Objective:
         """
         if not np.isfinite(loss_gradient).all():
             return float("inf")
-        active = self.coordinates.active
-        n = len(active)
-        w = self.coordinates.weights(theta)
+        to = self.coordinates
+        w = to.weights(theta)
         raw = np.zeros_like(w)
-        raw[active] = loss_gradient[:n] / self.coordinates.unit
-        distance = self.penalty.residual(w, raw)[active]
-        sd = self.summary.sd()[:-1][active]
-        worst = float(np.max(distance / sd, initial=0.0))
-        if self.fit_intercept:
-            worst = max(worst, abs(float(loss_gradient[n])))
+        unit = to.unit if w.ndim == 1 else to.unit[:, None]
+        raw[to.active] = to.columns(loss_gradient[: to.slopes]) / unit
+        distance = self.regularizer.distance(w, raw)[to.active]
+        sd = self.summary.sd()[:-1][to.active]
+        worst = float(np.max(to.line(distance) / to.line(sd), initial=0.0))
+        worst = max(worst, float(np.max(np.abs(loss_gradient[to.slopes :]), initial=0.0)))
         return worst / self.rho
 
 
@@ -519,15 +479,3 @@ def standard_penalty(strengths: Strengths) -> tuple[Penalty, ...]:
     if l1:
         return (L1(l1, scale),)
     return (L2(l2, scale),) if l2 else ()
-
-
-def shortest_subgradient(at: Evaluation, kink: Array) -> Array:
-    """The subgradient of F of least length, (p,)."""
-    g = at.gradient
-    at_kink = (at.theta == 0) & (kink > 0)
-    return np.where(at_kink, np.sign(g) * np.maximum(np.abs(g) - kink, 0.0), g)
-
-
-def rounding_of(value: float) -> float:
-    """Differences of an objective of this size, up to here, are rounding errors."""
-    return 64 * float(np.finfo(float).eps) * abs(value)

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from w261reg.aggregators.census import TakeCensus
+from w261reg.checks import classes_in, groups_in
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError, Unreachable
+from w261reg.heteroscedastic import check_groups
 from w261reg.losses import get_loss
 from w261reg.session import session
 from w261reg.sources import Columns, Source, array_source, open_path, source_of
@@ -43,9 +46,17 @@ class Opened:
 
 
 @contextmanager
-def open_training(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[Opened]:
-    """The dataset of a training problem; released at the end."""
-    with _opened(data, label, weight, settings) as opened:
+def open_training(
+    data: Any, label: Any, weight: Any, settings: Settings, **beside: Any
+) -> Iterator[Opened]:
+    """The dataset of a training problem; released at the end.
+
+    Args:
+        data, label, weight: as given to `train`.
+        settings: checked.
+        beside: sigma and noise_group, as given to `train`.
+    """
+    with _opened(data, label, weight, settings, beside) as opened:
         try:
             yield opened
         finally:
@@ -53,13 +64,15 @@ def open_training(data: Any, label: Any, weight: Any, settings: Settings) -> Ite
 
 
 @contextmanager
-def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[Opened]:
+def _opened(
+    data: Any, label: Any, weight: Any, settings: Settings, beside: dict[str, Any]
+) -> Iterator[Opened]:
     if is_spark_frame(data):
-        _check_names(label, weight)
+        _check_names(label, weight, **beside)
         yield _of_frame(data, settings)
         return
     try:
-        source, label, weight = _source(data, label, weight)
+        source, label, weight = _source(data, label, weight, **beside)
     except Unreachable as error:
         if not _is_parquet(settings.data):
             raise
@@ -69,7 +82,9 @@ def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[
     columns = _chosen(source, replace(settings, label=label, weight=weight))
     if not settings.data:
         columns = _named(source, columns)
-        dataset: Dataset = local_dataset(source, columns, settings.storage)
+        dataset, columns = _with_values(
+            columns, settings, lambda own: local_dataset(source, own, settings.storage)
+        )
         yield Opened(_counted(dataset, source), columns, None)
         return
     with session(settings.master) as spark:
@@ -77,7 +92,10 @@ def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[
             yield _of_frame(_by_spark(spark, settings.data, why), settings)
             return
         columns = _named(source, columns, _mapper(spark.sparkContext))
-        dataset = spark_dataset(spark.sparkContext, source, columns, None, **_options(settings))
+        context, options = spark.sparkContext, _options(settings)
+        dataset, columns = _with_values(
+            columns, settings, lambda own: spark_dataset(context, source, own, None, **options)
+        )
         yield Opened(_counted(dataset, source), columns, spark.version)
 
 
@@ -90,9 +108,34 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 
 def _of_frame(frame: "DataFrame", settings: Settings) -> Opened:
-    columns = _frame_columns(frame, settings)
-    dataset = frame_dataset(frame, columns, **_options(settings))
+    columns, options = _frame_columns(frame, settings), _options(settings)
+    dataset, columns = _with_values(
+        columns, settings, lambda own: frame_dataset(frame, own, **options)
+    )
     return Opened(dataset, columns, frame.sparkSession.version)
+
+
+def _with_values(
+    columns: Columns, settings: Settings, dataset_of: Callable[[Columns], Dataset]
+) -> tuple[Dataset, Columns]:
+    """The dataset; a pass over one column alone finds the classes, or groups of rows, first."""
+    loss = get_loss(settings.loss)
+    column = columns.label if loss.multiclass else columns.group
+    if column is None:
+        return dataset_of(columns), columns
+    alone = dataset_of(columns.values_of(column))
+    try:
+        census = alone.aggregate(TakeCensus(), keep=False)
+    finally:
+        alone.release()
+    if loss.multiclass:
+        columns = replace(columns, levels=classes_in(census, columns, loss))
+    else:
+        columns = replace(columns, groups=groups_in(census, columns))
+        check_groups(column, len(columns.groups), columns.n_features)
+    dataset = dataset_of(columns)
+    dataset.passes += alone.passes
+    return dataset, columns
 
 
 def _is_parquet(path: str) -> bool:
@@ -127,7 +170,9 @@ def _counted(dataset: Dataset, source: Source) -> Dataset:
     return dataset
 
 
-def _mapper(context: "SparkContext") -> Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]:
+def _mapper(
+    context: "SparkContext",
+) -> Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]:
     """`map`, by Spark tasks."""
 
     def run(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
@@ -139,18 +184,23 @@ def _mapper(context: "SparkContext") -> Callable[[Callable[[Any], Any], Iterable
     return run
 
 
-def _check_names(label: Any, weight: Any) -> None:
-    for name, value in (("label", label), ("weight", weight)):
+def _check_names(label: Any, weight: Any, **beside: Any) -> None:
+    for name, value in {"label": label, "weight": weight, **beside}.items():
         if value is not None and not isinstance(value, str):
             raise InputError(f"{name} must be a column's name where data is a table")
 
 
-def _source(data: Any, label: Any, weight: Any) -> tuple[Source, str | None, str | None]:
+def _source(
+    data: Any, label: Any, weight: Any, **beside: Any
+) -> tuple[Source, str | None, str | None]:
     if isinstance(data, np.ndarray | list) or sparse.issparse(data):
         if label is None or isinstance(label, str):
             raise InputError("label must be the labels (rows,) where data is a matrix")
-        return array_source(data, label, weight)
-    _check_names(label, weight)
+        for name, value in beside.items():
+            if isinstance(value, str):
+                raise InputError(f"{name} must be its values (rows,) where data is a matrix")
+        return array_source(data, label, weight, **beside)
+    _check_names(label, weight, **beside)
     return source_of(data), label, weight
 
 
@@ -163,13 +213,17 @@ def _chosen(source: Source, settings: Settings) -> Columns:
     """The columns, checked; the elements of a vector column do not have names yet."""
     if settings.label is None:
         raise InputError("label is required: the column to predict")
+    loss = get_loss(settings.loss)
     return select(
         source.schema,
         features=settings.features,
         label=settings.label,
         weight=settings.weight,
-        classification=get_loss(settings.loss).classification,
+        sigma=settings.sigma,
+        group=settings.noise_group,
+        classification=loss.classification,
         positive=settings.positive,
+        levels=() if loss.multiclass else None,
     )
 
 
@@ -187,16 +241,22 @@ def _frame_columns(frame: "DataFrame", settings: Settings) -> Columns:
     if settings.label is None:
         raise InputError("label is required: the column to predict")
     chosen = settings.features or tuple(
-        name for name in schema.names if name not in (settings.label, settings.weight)
+        name
+        for name in schema.names
+        if name not in (settings.label, settings.weight, settings.sigma, settings.noise_group)
     )
     vectors = [n for n in chosen if n in schema.names and is_vector(schema.field(n).type)]
+    loss = get_loss(settings.loss)
     return select(
         schema,
         features=settings.features,
         label=settings.label,
         weight=settings.weight,
-        classification=get_loss(settings.loss).classification,
+        sigma=settings.sigma,
+        group=settings.noise_group,
+        classification=loss.classification,
         positive=settings.positive,
+        levels=() if loss.multiclass else None,
         vector_names={name: vector_names(frame, name) for name in vectors[:1]},
     )
 

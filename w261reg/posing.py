@@ -85,10 +85,9 @@ def feature_constraints(
     if settings.constraints is None:
         return None
     found = read_constraints(settings.constraints)
-    if loss.kinked or loss.family not in (None, "gaussian", "bernoulli"):
-        raise InputError(
-            f"constraints are for losses of one z a row with a derivative, not {loss.name}"
-        )
+    if loss.kinked or loss.multiclass:
+        what = "of one output" if loss.multiclass else "without kinks"
+        raise InputError(f"constraints are for losses {what}, not {loss.name}")
     if kinked(settings):
         raise InputError("constraints need a penalty without an L1 part: elastic_net_param 0")
     found.check_names(names, settings.fit_intercept)

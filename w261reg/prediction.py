@@ -1,6 +1,6 @@
 """Predictions appended to a table, batch by batch; runs in tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,13 @@ class Predictor:
     """What a task needs of a model: small, and without the report's baggage.
 
     Attributes:
-        w, intercept: (n,) and b.
+        w, intercept: (n,) and b; of K classes (n, K) and (K,).
         loss: whose mean is predicted.
-        classes: [the value of 0, the value of 1], or None.
+        classes: the values of the codes 0, 1, ..., or None.
     """
 
     w: Array
-    intercept: float
+    intercept: float | Array
     loss: Loss
     classes: tuple[Any, ...] | None
 
@@ -38,19 +38,25 @@ class Predictor:
         return self.loss.probabilistic
 
     def linear(self, block: Block) -> Array:
-        """z = X w + b, (b,)."""
+        """z = X w + b, (b,); of K classes (b, K)."""
+        if self.loss.multiclass:
+            return block.dot(self.w, np.zeros(len(self.w))) + self.intercept
         return block.dot(self.w[:, None], np.zeros_like(self.w))[:, 0] + self.intercept
 
     def outputs(self, block: Block) -> dict[str, Array | list[Any]]:
         """The columns to append: prediction and, where the loss gives it, the probability of the
-        second class."""
+        second class, or of each of several."""
         z = self.linear(block)
         mean = self.loss.mean(z)
         if self.classes is None:
             return {PREDICTION: mean}
-        values = np.array(self.classes, dtype=object)[(z > 0).astype(int)]
+        codes = z.argmax(axis=1) if self.loss.multiclass else (z > 0).astype(int)
+        values = np.array(self.classes, dtype=object)[codes]
         if not self.probabilistic:
             return {PREDICTION: values.tolist()}
+        if self.loss.multiclass:
+            names = probability_names(self.classes)
+            return {PREDICTION: values.tolist(), **dict(zip(names, mean.T, strict=True))}
         return {PREDICTION: values.tolist(), PROBABILITY: mean}
 
     def types(self) -> dict[str, pa.DataType]:
@@ -60,7 +66,8 @@ class Predictor:
         kind = pa.array(list(self.classes)).type
         if not self.probabilistic:
             return {PREDICTION: kind}
-        return {PREDICTION: kind, PROBABILITY: pa.float64()}
+        names = probability_names(self.classes) if self.loss.multiclass else [PROBABILITY]
+        return {PREDICTION: kind, **dict.fromkeys(names, pa.float64())}
 
     def append(self, batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
         """The batch with the predictions appended.
@@ -110,8 +117,26 @@ def feature_columns(schema: pa.Schema, names: Sequence[str], vector: str | None)
     raise InputError(f"feature column {missing[0]!r}{more} of the model is not in the data")
 
 
-def check_free(schema: pa.Schema) -> None:
-    """Raise InputError where the table already has a column that would be appended."""
-    for name in (PREDICTION, PROBABILITY):
+def probability_names(classes: Sequence[Any]) -> list[str]:
+    """A column a class: probability_<class>.
+
+    Spark tells names apart by more than their case, and control characters have no place in them:
+    where that makes a name unusable, all are numbered by their class instead, from 0.
+    """
+    texts = [str(value) for value in classes]
+    usable = len({text.lower() for text in texts}) == len(texts)
+    if not usable or not all(text.isprintable() for text in texts):
+        texts = [str(code) for code in range(len(texts))]
+    return [f"{PROBABILITY}_{text}" for text in texts]
+
+
+def check_free(schema: pa.Schema, names: Iterable[str] = ()) -> None:
+    """Raise InputError where the table already has a column that would be appended.
+
+    Args:
+        schema: of the table.
+        names: further columns of this model.
+    """
+    for name in dict.fromkeys((PREDICTION, PROBABILITY, *names)):
         if name in schema.names:
             raise InputError(f"the data already has a column {name!r}; rename it")

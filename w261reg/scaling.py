@@ -1,6 +1,8 @@
 """The coordinates in which solvers work: scaled and centred, while the data stays raw."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +22,16 @@ class Coordinates:
     weights are of one size. The units are powers of two, so that scaling costs no digits. Features
     without spread are left out: their weight is 0.
 
+    A model of K > 1 outputs has w (n, K), b (K,), and theta = (u of the first output, ..., u of the
+    last, the K of b0). Weights (n,), and all that is one number a feature, stand for (n, K) there.
+
     Attributes:
         n_features: n.
         active: indices of the features with spread.
         exponent: of the units, unit = 2^-exponent, one an active feature.
         centre: (n,) the means, or 0 without an intercept.
         fit_intercept: whether theta ends with b0.
+        outputs: K.
     """
 
     n_features: int
@@ -33,9 +39,10 @@ class Coordinates:
     exponent: NDArray[np.int64]
     centre: Array
     fit_intercept: bool
+    outputs: int = 1
 
     @classmethod
-    def of(cls, summary: Summary, fit_intercept: bool) -> "Coordinates":
+    def of(cls, summary: Summary, fit_intercept: bool, outputs: int = 1) -> "Coordinates":
         """The coordinates that the data's moments suggest."""
         sd = summary.sd()[:-1]
         active = np.flatnonzero(summary.low[:-1] < summary.high[:-1])
@@ -43,12 +50,45 @@ class Coordinates:
         size = sd if fit_intercept else np.hypot(sd, summary.mean)
         exponent = np.clip(np.frexp(size[active])[1].astype(np.int64), -1000, 1000)
         centre = summary.mean if fit_intercept else np.zeros(len(sd))
-        return cls(len(sd), active, exponent, centre, fit_intercept)
+        return cls(len(sd), active, exponent, centre, fit_intercept, outputs)
+
+    @property
+    def single(self) -> "Coordinates":
+        """Those of one output."""
+        return replace(self, outputs=1)
 
     @property
     def p(self) -> int:
         """Length of theta."""
-        return len(self.active) + self.fit_intercept
+        return self.outputs * (len(self.active) + self.fit_intercept)
+
+    @property
+    def slopes(self) -> int:
+        """How many of theta are weights: they come first."""
+        return self.outputs * len(self.active)
+
+    def of_output(self, k: int) -> NDArray[np.int64]:
+        """Where theta of output k alone lies within theta, (p / K,)."""
+        n = len(self.active)
+        own = np.arange(k * n, (k + 1) * n)
+        return np.append(own, self.slopes + k) if self.fit_intercept else own
+
+    def columns(self, slopes: Array) -> Array:
+        """What theta says of weights (K n_active,) as (n_active,), of K > 1 outputs (n_active, K).
+
+        Inverse: `line`.
+        """
+        return slopes if self.outputs == 1 else slopes.reshape(self.outputs, -1).T
+
+    def line(self, columns: Array) -> Array:
+        """Values of the active features in theta's order, (K n_active,).
+
+        Args:
+            columns: (n_active, K), or (n_active,), one number for each output of a feature.
+        """
+        if columns.ndim == 1:
+            return np.tile(columns, self.outputs) if self.outputs > 1 else columns
+        return columns.T.ravel()
 
     @property
     def unit(self) -> Array:
@@ -61,35 +101,69 @@ class Coordinates:
         unit[self.active] = self.unit
         return unit
 
-    def extended(self, features: Array, intercept: float) -> Array:
-        """(p,) of a value for each active feature, and one for the intercept if there is one."""
-        return np.append(features, intercept) if self.fit_intercept else features
+    def spanned(self, edges: Array, of_edge: Callable[[int], Array]) -> Array:
+        """sum_e (a_e a_e') x M_e in theta's order: (p, p).
+
+        Args:
+            edges: the a_e (P, K).
+            of_edge: M_e, (p / K, p / K) in one output's theta.
+        """
+        if self.outputs == 1:
+            return of_edge(0)
+        total = np.zeros((self.p, self.p))
+        places = [self.of_output(k) for k in range(self.outputs)]
+        for e, edge in enumerate(edges):
+            matrix, ends = of_edge(e), np.flatnonzero(edge)
+            for k in ends:
+                for j in ends:
+                    total[np.ix_(places[k], places[j])] += edge[k] * edge[j] * matrix
+        return total
+
+    def extended(self, features: Array, intercept: float | Array) -> Array:
+        """(p,) of a value for each active feature, and one for the intercept if there is one.
+
+        Args:
+            features: (n_active,), or (n_active, K) or in theta's order for each output.
+            intercept: one number, or (K,).
+        """
+        slopes = features if features.shape == (self.slopes,) else self.line(features)
+        if not self.fit_intercept:
+            return slopes
+        return np.append(slopes, np.broadcast_to(intercept, self.outputs))
 
     def weights(self, theta: Array) -> Array:
-        """w: (n,) for theta (p,), (n, k) for (p, k)."""
-        w = np.zeros((self.n_features, *theta.shape[1:]))
-        u = theta[: len(self.active)]
-        w[self.active] = u * (self.unit if theta.ndim == 1 else self.unit[:, None])
+        """w of theta (p,): (n,), of K > 1 outputs (n, K); of (p, k) side by side, (n, k K)."""
+        if theta.ndim == 1:
+            u = self.columns(theta[: self.slopes])
+        else:
+            n = len(self.active)
+            # (K n_active, k) as (n_active, k K)
+            u = theta[: self.slopes].reshape(self.outputs, n, -1).transpose(1, 2, 0).reshape(n, -1)
+        w = np.zeros((self.n_features, *u.shape[1:]))
+        w[self.active] = u * (self.unit if u.ndim == 1 else self.unit[:, None])
         return w
 
     def centred_intercept(self, theta: Array) -> Array:
-        """b0: shape () for theta (p,), (k,) for (p, k)."""
-        return theta[-1] if self.fit_intercept else np.zeros(theta.shape[1:])
-
-    def intercept(self, theta: Array) -> float:
-        """b of theta (p,)."""
+        """b0: shape () or (K,) for theta (p,), (k K,) for (p, k)."""
+        if self.outputs == 1:
+            return theta[-1] if self.fit_intercept else np.zeros(theta.shape[1:])
         if not self.fit_intercept:
-            return 0.0
-        return float(theta[-1] - self.centre @ self.weights(theta))
+            return np.zeros(self.outputs * (theta.shape[1] if theta.ndim == 2 else 1))
+        return theta[self.slopes :].T.ravel()
 
-    def theta(self, w: Array, b: float) -> Array:
-        """theta (p,) of weights (n,) and intercept; weights without spread are dropped."""
-        u = w[self.active] / self.unit
+    def intercept(self, theta: Array) -> Any:
+        """b of theta (p,): a number, of K > 1 outputs (K,)."""
         if not self.fit_intercept:
-            return u
+            return 0.0 if self.outputs == 1 else np.zeros(self.outputs)
+        b = self.centred_intercept(theta) - self.centre @ self.weights(theta)
+        return float(b) if self.outputs == 1 else b
+
+    def theta(self, w: Array, b: Any) -> Array:
+        """theta (p,) of weights and intercept; weights without spread are dropped."""
         kept = np.zeros_like(w)
         kept[self.active] = w[self.active]
-        return np.append(u, b + self.centre @ kept)
+        unit = self.unit if w.ndim == 1 else self.unit[:, None]
+        return self.extended(w[self.active] / unit, b + self.centre @ kept)
 
 
 @dataclass(frozen=True)
@@ -97,6 +171,8 @@ class UserCoordinates:
     """phi = (v, b') of n features and the intercept, in which gradient descent takes its steps.
 
         w = per v,      z = (x - centre)'w + b'
+
+    Of K outputs: the v of each, then the K of b'.
 
     The user's own weights and intercept on raw features (per 1, centre 0), or on standardized ones.
 
@@ -122,33 +198,50 @@ class UserCoordinates:
         """b0 = b' + shift'w, of the active features."""
         return (self.to.centre - self.centre)[self.to.active]
 
+    def _all(self, active: Array) -> Array:
+        """Values of the active features among all, output by output: (K n,)."""
+        to = self.to
+        found = np.zeros((to.n_features, *active.shape[1:]))
+        found[to.active] = active
+        return found if active.ndim == 1 else found.T.ravel()
+
     def gradient(self, gradient: Array) -> Array:
         """A gradient in theta (p,) as one in phi."""
-        to, n = self.to, len(self.to.active)
-        raw = gradient[:n] / to.unit
+        to = self.to
+        at_intercept = gradient[to.slopes :]
+        raw = to.columns(gradient[: to.slopes]) / self._beside(to.unit)
         if to.fit_intercept:
-            raw = raw + self._shift * gradient[n]
-        found = np.zeros(to.n_features)
-        found[to.active] = self.per[to.active] * raw
-        return to.extended(found, float(gradient[n]) if to.fit_intercept else 0.0)
+            raw = raw + self._outer(self._shift, at_intercept)
+        found = self._all(self._beside(self.per[to.active]) * raw)
+        return np.append(found, at_intercept)
+
+    def _beside(self, values: Array) -> Array:
+        """One number a feature (n_active,), to go with weights of one output or of several."""
+        return values if self.to.outputs == 1 else values[:, None]
+
+    def _outer(self, values: Array, intercepts: Array) -> Array:
+        return values * intercepts[0] if self.to.outputs == 1 else np.outer(values, intercepts)
 
     def theta(self, phi: Array) -> Array:
         """theta (p,) of phi: a linear map."""
-        w = (self.per * phi[: self.to.n_features])[self.to.active]
-        b = float(phi[-1] + self._shift @ w) if self.to.fit_intercept else 0.0
-        return self.to.extended(w / self.to.unit, b)
+        to = self.to
+        v = phi[: to.outputs * to.n_features]
+        v = v if to.outputs == 1 else v.reshape(to.outputs, -1).T
+        w = self._beside(self.per[to.active]) * v[to.active]
+        b = phi[len(v) * to.outputs :] + self._shift @ w if to.fit_intercept else 0.0
+        return to.extended(w / self._beside(to.unit), b)
 
     def phi(self, theta: Array) -> Array:
         """phi of theta (p,)."""
-        to, w = self.to, self.to.weights(theta)
-        v = np.zeros(to.n_features)
-        v[to.active] = w[to.active] / self.per[to.active]
-        b = float(theta[-1] - self._shift @ w[to.active]) if to.fit_intercept else 0.0
-        return to.extended(v, b)
+        to, w = self.to, self.to.weights(theta)[self.to.active]
+        v = self._all(w / self._beside(self.per[to.active]))
+        if not to.fit_intercept:
+            return v
+        return np.append(v, theta[to.slopes :] - self._shift @ w)
 
     def hessian(self, hessian: Array) -> Array:
-        """A second derivative in theta (p, p) as one in phi, of the active features only."""
-        to, n = self.to, len(self.to.active)
+        """A second derivative in theta (p, p) as one in phi: one output, active features only."""
+        to, n = self.to.single, len(self.to.active)
         per = to.extended(self.per[to.active] / to.unit, 1.0)
         total = per[:, None] * hessian * per
         if to.fit_intercept:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.cli.helpers import DIABETES, IONOSPHERE, Run, model_of, names_in, refused
@@ -82,9 +83,62 @@ def test_hinge_is_linear_svcs(run: Run, out: Path, standard: bool) -> None:
     assert "LinearSVC" in (out / "report.html").read_text()
 
 
+@pytest.mark.parametrize("mix", ["0", "0.5"])
+@pytest.mark.parametrize("more", [(), ("--no-standardization", "--weight", "s")])
+def test_softmax(run: Run, tmp_path: Path, out: Path, mix: str, more: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(300, 4)) * [1.0, 3.0, 0.1, 1.0]
+    z = (x / [1.0, 3.0, 0.1, 1.0]) @ rng.normal(size=(4, 3)) + rng.gumbel(size=(300, 3))
+    table = pd.DataFrame(x, columns=["a", "b.c", "d", "e"])
+    table["kind"] = np.array(["x", "y", "z"])[z.argmax(axis=1)]
+    names = "a,b.c,d,e"
+    table.assign(s=rng.integers(1, 3, 300)).to_csv(tmp_path / "t.csv", index=False)
+    answer = run(
+        "compare", tmp_path / "t.csv", "--label", "kind", "--loss", "cxe", "--reg-param", "0.03",
+        "--elastic-net-param", mix, "--features", names, "--max-iter", "1000", "--tol", "1e-10",
+        "--out", out, *more,
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    result = json.loads((out / "comparison.json").read_text())
+    ours, theirs = result["engines"]["w261reg"], result["engines"]["pyspark.ml"]
+    assert theirs["about"] == 'LogisticRegression(family="multinomial")'
+    assert ours["objective"] == pytest.approx(model_of(out)["objective"], rel=1e-12)
+    assert -1e-12 < theirs["objective"] / ours["objective"] - 1 < 1e-7
+    assert result["max_coefficient_difference"] < 1e-3
+    np.testing.assert_allclose(theirs["intercept"], ours["intercept"], atol=1e-3)
+    assert theirs["metrics"] == pytest.approx(ours["metrics"], abs=0.02)
+    weights = np.array([c["w261reg"] for c in result["coefficients"]]).reshape(4, 3)
+    assert weights.tolist() == model_of(out)["coefficients"]
+    assert [c["class"] for c in result["coefficients"][:3]] == ["x", "y", "z"]
+    assert "3, one a class" in answer.out
+    page = (out / "report.html").read_text()
+    assert "b.c [y]" in page
+    assert "family=&#34;multinomial&#34;" in page
+
+
+@pytest.mark.parametrize("kind", ["numbers", "truth"])
+def test_softmax_of_other_labels(run: Run, no_figures: None, out: Path, kind: str) -> None:
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(200, 2))
+    code = (x @ rng.normal(size=(2, 3)) + rng.gumbel(size=(200, 3))).argmax(axis=1)
+    label = np.array([-4, 3, 12])[code] if kind == "numbers" else code > 1
+    data = out.parent / "t.parquet"
+    pd.DataFrame(x, columns=["a", "b"]).assign(y=label).to_parquet(data)
+    answer = run("compare", data, "--label", "y", "--loss", "cxe", "--reg-param", "0.1",
+                 "--standard-scaler", "--max-iter", "1000", "--out", out)  # fmt: skip
+    assert answer.code == 0, answer.err
+    result = json.loads((out / "comparison.json").read_text())
+    ours, theirs = result["engines"]["w261reg"], result["engines"]["pyspark.ml"]
+    assert abs(theirs["objective"] / ours["objective"] - 1) < 1e-7
+    assert result["max_coefficient_difference"] < 1e-3
+
+
 def test_what_pyspark_has_not(run: Run, out: Path) -> None:
     for more, says in (
-        (("--loss", "squared_hinge"), "compare needs loss mse, bxe or hinge"),
+        (
+            ("--loss", "squared_hinge"),
+            "compare needs loss mse, bxe, cxe or hinge, not squared_hinge",
+        ),
         (("--loss", "hinge", "--elastic-net-param", "0.5"), "elastic_net_param 0 for loss hinge"),
     ):
         answer = run(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,14 +180,73 @@ def test_five_thousand_features(tmp_path: Path) -> None:
     assert any("1,000 of 5,000 coefficients differ" in alt for alt in alts)
 
 
-def test_one_row_of_coefficients_a_class(tmp_path: Path) -> None:
-    content = model(2, loss="mce", classes=["r", "g", "b"], intercept=[1.0, 2.0, 3.0])
-    content["coefficients"] = [[1.0, 0.0], [2.0, 3.0], [0.0, 0.0]]
-    folder = result(tmp_path, content)
-    page = report(folder)
-    assert page.row("x1 [g]")[2] == "3"
-    assert page.row("Intercept")[1] == "1, 2, 3"
-    assert dict(summary_rows(content))["Non-zero coefficients"] == "3 of 6"
+def of_classes(n: int, k: int, **changes: Any) -> dict[str, Any]:
+    """A model of classes c0, c1, ...: the coefficient of feature j for class k is j + k / 1000."""
+    coefficients = [[j + c / 1000 for c in range(k)] for j in range(n)]
+    names = [f"c{c}" for c in range(k)]
+    given = {
+        "coefficients": coefficients,
+        "classes": names,
+        "intercept": [float(c) for c in range(k)],
+    }
+    return model(n, loss="cxe", **{**given, **changes})
+
+
+def test_a_column_of_coefficients_a_class(tmp_path: Path) -> None:
+    content = of_classes(2, 3, coefficients=[[1.0, 2.0, 0.0], [0.0, 3.0, -0.5]])
+    page = report(result(tmp_path, content))
+    assert page.row("Feature") == ["#", "Feature", "c0", "c1", "c2", "Sd of feature"]
+    assert page.row("x1") == ["2", "x1", "0", "3", "-0.5", "2"]
+    assert page.row("Intercept")[1] == "0 (c0), 1 (c1), 2 (c2)"
+    assert page.row("Classes")[1] == "c0, c1, c2"
+    (alt,) = [image["alt"] for image in page.all("img") if "Map" in (image["alt"] or "")]
+    assert alt == "Map of the coefficients of 2 features by 3 classes, led by x1 for c1 with 6."
+    facts = dict(summary_rows(content))
+    assert facts["Problem"].startswith("Softmax regression of bought (3 classes) on 2 features")
+    assert facts["Classes"] == "3: c0, c1, c2"
+    assert facts["Non-zero coefficients"] == "4 of 6"
+    assert "Σjk" in page.text.replace(" ", "")
+
+
+def test_many_classes_have_a_row_for_each_coefficient(tmp_path: Path) -> None:
+    page = report(result(tmp_path, of_classes(3, 25)))
+    assert page.row("x1 [c7]")[:3] == ["2", "x1 [c7]", "1.007"]
+    assert "All 75 coefficients" in page.text
+    assert any("Bar chart" in (image["alt"] or "") for image in page.all("img"))
+    assert "10 (c10), 11 (c11) and 13 more" in page.row("Intercept")[1]
+
+
+def test_the_largest_of_very_many_coefficients(tmp_path: Path) -> None:
+    page = report(result(tmp_path, of_classes(300, 20)))
+    assert "The 5,000 largest of 6,000 coefficients" in page.text
+    shown = {row[1] for row in page.cells if len(row) > 4}
+    assert "x299 [c19]" in shown
+    assert "x0 [c1]" not in shown
+
+
+def test_the_words_of_naive_bayes(tmp_path: Path) -> None:
+    shares = [[-1.0, -1.5, -2.0], [-7.0, -7.0, -7.0]]
+    changes = {"loss": "naive_bayes", "solver": "counts", "l1": 0.0, "l2": 0.0, "n_passes": 2}
+    content = of_classes(2, 3, coefficients=shares, standard_deviations=[None, None])
+    content |= {**changes, "penalty_params": {"smoothing": 0.5}}
+    page = report(result(tmp_path, content, history=HISTORY.split("1,")[0]))
+    facts = dict(summary_rows(content))
+    assert facts["Problem"] == (
+        "Naive Bayes of bought (3 classes) on 2 features, Laplace smoothing"
+    )
+    assert "Non-zero coefficients" not in facts
+    assert "Non-zero" not in page.text
+    assert not [row for row in page.cells if row[0] in ("reg_param", "Penalty")]
+    assert page.row("smoothing")[1] == "0.5"
+    assert "0.5 its pseudo-count (Laplace smoothing)" in page.text
+    assert "to each of which 0.5 is added as pyspark.ml does" in page.text
+    assert "The answer came in closed form from 2 passes over the data" in page.text
+    assert "how far the shares of a class are from adding up to 1" in page.text
+    # a feature that is as frequent in every class tells nothing, however rare it is
+    (alt,) = [image["alt"] for image in page.all("img") if "Map" in (image["alt"] or "")]
+    assert alt == "Map of the coefficients of 1 feature by 3 classes, led by x0 for c0 with 0.5."
+    content["convention"] = "sklearn"
+    assert "as pyspark.ml does" not in report(result(tmp_path, content)).text
 
 
 def test_combined_report(tmp_path: Path) -> None:

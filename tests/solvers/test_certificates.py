@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.problems import Problem, objective_of
-from w261reg.objective import Evaluation, Objective
+from w261reg.evaluation import Evaluation
+from w261reg.objective import Objective
 from w261reg.solvers import SOLVERS, Status, minimise
 from w261reg.solvers.certificates import (
     Existence,

@@ -23,8 +23,9 @@ from w261reg.aggregators import Summarise
 from w261reg.conventions import strengths
 from w261reg.datasets import LocalDataset
 from w261reg.errors import InputError
+from w261reg.evaluation import Evaluation
 from w261reg.losses import get_loss
-from w261reg.objective import Evaluation, Objective
+from w261reg.objective import Objective
 from w261reg.solvers import SOLVERS, FirstPass, FitResult, Solver, Status, minimise
 
 Array = NDArray[np.float64]

@@ -1,8 +1,11 @@
 """What one pass over the data can compute; each is a monoid."""
 
 from w261reg.aggregators.base import Aggregator
+from w261reg.aggregators.class_scores import MulticlassScores
+from w261reg.aggregators.classes import ClassSums
 from w261reg.aggregators.descent import Descend, Trail
 from w261reg.aggregators.evaluation import Evaluate, Sums
+from w261reg.aggregators.groups import Grouped, GroupResiduals, SummariseGroups
 from w261reg.aggregators.local_steps import Average, LocalSteps
 from w261reg.aggregators.sample import Sample
 from w261reg.aggregators.scores import ClassificationScores, RegressionScores
@@ -13,14 +16,19 @@ from w261reg.aggregators.triangular import Triangular
 __all__ = [
     "Aggregator",
     "Average",
+    "ClassSums",
     "ClassificationScores",
     "Descend",
     "Evaluate",
+    "GroupResiduals",
+    "Grouped",
     "LocalSteps",
+    "MulticlassScores",
     "RegressionScores",
     "Sample",
     "Several",
     "Summarise",
+    "SummariseGroups",
     "Summary",
     "Sums",
     "Trail",

@@ -31,7 +31,8 @@ class Trail:
     """Where a descent is.
 
     Attributes:
-        point: phi (q,), the weights in the user's coordinates and then the intercept, if any.
+        point: phi (q,), the weights in the user's coordinates, output by output, and then the
+            intercepts, if any.
         memory: what the rule keeps from step to step, (k, q).
         steps: taken so far.
     """
@@ -129,16 +130,17 @@ class Descend(Aggregator[Descended]):
         return np.random.Generator(np.random.Philox(counter=counter, key=key))
 
     def _step(self, trail: Trail, batch: Block, expected: float) -> Trail:
-        n = len(self.per)
-        w = self.per * trail.point[:n]
-        z = batch.dot(w[:, None], self.centre)
-        if len(trail.point) > n:
-            z = z + trail.point[n]
+        outputs, slopes = self.loss.outputs, self.loss.outputs * len(self.per)
+        w = self.per[:, None] * trail.point[:slopes].reshape(outputs, -1).T
+        z = batch.dot(w, self.centre)
+        if len(trail.point) > slopes:
+            z = z + trail.point[slopes:]
         r = batch.weight[:, None] * self.loss.derivative(batch.y, z) / expected
+        own = np.column_stack([self.penalty.gradient(column) for column in w.T])
         gradient = np.empty_like(trail.point)
-        gradient[:n] = self.per * (batch.t_dot(r, self.centre)[:, 0] + self.penalty.gradient(w))
-        if len(trail.point) > n:
-            gradient[n] = r.sum()
+        gradient[:slopes] = (self.per[:, None] * (batch.t_dot(r, self.centre) + own)).T.ravel()
+        if len(trail.point) > slopes:
+            gradient[slopes:] = r.sum(axis=0)
         return self.rule.advance(trail, gradient, self.rule.rate(trail.steps + 1))
 
     def merge(self, left: Descended, right: Descended) -> Descended:

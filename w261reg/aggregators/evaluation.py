@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.aggregators.base import Aggregator
+from w261reg.aggregators.base import Aggregator, pieces
 from w261reg.blocks import Block, symmetric
 from w261reg.losses import Loss
 
@@ -14,17 +14,21 @@ Array = NDArray[np.float64]
 
 @dataclass
 class Sums:
-    """Weighted sums over rows, not yet divided by S; k models side by side.
+    """Weighted sums over rows, not yet divided by S; k models of K outputs side by side.
+
+    Those of second order are for each of the loss's P directions, whose weight h is l'' where there
+    is one output.
 
     Attributes:
         value: sum s l, (k,).
-        gradient: sum s l' (x - centre), (n, k); empty below order 1.
-        intercept: sum s l', (k,); empty below order 1.
-        hessian: D sum s l'' (x - centre)(x - centre)' D, (n, n), the upper triangle of a matrix in
+        gradient: sum s l' (x - centre), (n, k K); empty below order 1.
+        intercept: sum s l', (k K,); empty below order 1.
+        hessian: D sum s h (x - centre)(x - centre)' D, (n, P n), the upper triangles of matrices in
             Fortran's order; empty below order 2.
-        mixed: D sum s l'' (x - centre), (n,); empty below order 2.
-        curvature: sum s l'', order 2 or with the diagonal.
-        diagonal: D^2 sum s l'' (x - centre)^2, (n,); empty where it was not asked for.
+        mixed: D sum s h (x - centre), (n, P); empty below order 2.
+        curvature: sum s h, (P,); with the diagonal, sum s l'' of each output alone, (K,).
+        diagonal: D^2 sum s l'' (x - centre)^2 of each output alone, (n, K); empty where it was not
+            asked for.
         margin: the smallest margin of any row, (k,); infinite without rows.
         weight: S of these rows.
     """
@@ -34,10 +38,26 @@ class Sums:
     intercept: Array
     hessian: Array
     mixed: Array
-    curvature: float
+    curvature: Array
     margin: Array
     diagonal: Array
     weight: float = 0.0
+
+    def second(self, e: int) -> Array:
+        """The matrix of direction e, (n, n)."""
+        n = len(self.hessian)
+        return symmetric(self.hessian[:, e * n : (e + 1) * n])
+
+    def of_model(self, j: int, outputs: int) -> "Sums":
+        """Those of the j-th model, of order 1."""
+        own = slice(j * outputs, (j + 1) * outputs)
+        return replace(
+            self,
+            value=self.value[[j]],
+            gradient=self.gradient[:, own],
+            intercept=self.intercept[own],
+            margin=self.margin[[j]],
+        )
 
     def moved(self, shift: Array, old: Array, new: Array) -> "Sums":
         """Those of one model, of order 2, about another centre: x - c_new = x - c_old + shift.
@@ -47,27 +67,29 @@ class Sums:
             old, new: D's diagonals (n,), powers of two; `old` without a 0.
         """
         ratio = new / old
+        n = len(shift)
+        moved = np.empty_like(self.hessian)
+        mixed = np.empty_like(self.mixed)
         with np.errstate(over="ignore", invalid="ignore"):
             d = old * shift
-            # D (H + m d' + d m' + k d d') D
-            cross = np.multiply.outer(self.mixed, d)
-            second = symmetric(self.hessian) + cross + cross.T
-            second += self.curvature * np.multiply.outer(d, d)
-            return replace(
-                self,
-                gradient=self.gradient + np.multiply.outer(shift, self.intercept),
-                hessian=second * np.multiply.outer(ratio, ratio),
-                mixed=(self.mixed + self.curvature * d) * ratio,
-            )
+            for e, curvature in enumerate(self.curvature):
+                # D (H + m d' + d m' + k d d') D
+                cross = np.multiply.outer(self.mixed[:, e], d)
+                second = self.second(e) + cross + cross.T
+                second += curvature * np.multiply.outer(d, d)
+                moved[:, e * n : (e + 1) * n] = second * np.multiply.outer(ratio, ratio)
+                mixed[:, e] = (self.mixed[:, e] + curvature * d) * ratio
+            gradient = self.gradient + np.multiply.outer(shift, self.intercept)
+        return replace(self, gradient=gradient, hessian=moved, mixed=mixed)
 
 
 class Evaluate(Aggregator[Sums]):
-    """Sums at z = (x - centre) W + b, for weights W (n, k) and centred intercepts b (k,).
+    """Sums at z = (x - centre) W + b, for weights W (n, k K) and centred intercepts b (k K,).
 
     Args:
         loss: the pointwise loss.
         w, b, centre: the models; centre (n,) is shared.
-        order: 0 for values, 1 for gradients too, 2 for the Hessian too (then k = 1).
+        order: 0 for values, 1 for gradients too, 2 for the Hessian too (of one model).
         scale: D's diagonal (n,) for second derivatives: powers of two, so that it costs no digits.
         diagonal: with order 1, the diagonal of the Hessian, too.
     """
@@ -88,24 +110,35 @@ class Evaluate(Aggregator[Sums]):
         self.name = ("loss", "loss and gradient", "loss, gradient and Hessian")[order]
 
     def zero(self) -> Sums:
-        n, k = self.w.shape
+        n, columns = self.w.shape
+        models, directions = columns // self.loss.outputs, self._directions
+        bent = self.loss.outputs if self.diagonal else directions
         return Sums(
-            value=np.zeros(k),
-            gradient=np.zeros((n, k) if self.order >= 1 else (0, 0)),
-            intercept=np.zeros(k if self.order >= 1 else 0),
-            hessian=np.zeros((n, n) if self.order >= 2 else (0, 0), order="F"),
-            mixed=np.zeros(n if self.order >= 2 else 0),
-            curvature=0.0,
-            diagonal=np.zeros(n if self.diagonal else 0),
-            margin=np.full(k, np.inf),
+            value=np.zeros(models),
+            gradient=np.zeros((n, columns) if self.order >= 1 else (0, 0)),
+            intercept=np.zeros(columns if self.order >= 1 else 0),
+            hessian=np.zeros((n, n * directions) if self.order >= 2 else (0, 0), order="F"),
+            mixed=np.zeros((n, directions) if self.order >= 2 else (0, 0)),
+            curvature=np.zeros(bent if self.order >= 2 or self.diagonal else 0),
+            diagonal=np.zeros((n, bent) if self.diagonal else (0, 0)),
+            margin=np.full(models, np.inf),
         )
+
+    @property
+    def _width(self) -> int:
+        """Numbers that a row's z and curvature are, of all models."""
+        return self.w.shape[1] + self._directions
+
+    @property
+    def _directions(self) -> int:
+        return len(self.loss.edges) if self.order >= 2 else 0
 
     def add(self, state: Sums, block: Block) -> Sums:
         if block.rows == 0:
             return state
         # a diverging model overflows: its sums are then infinite, which the solver reports
         with np.errstate(over="ignore", invalid="ignore"):
-            for piece in block.pieces():
+            for piece in pieces(block, self._width):
                 self._add(state, piece)
         return state
 
@@ -123,16 +156,25 @@ class Evaluate(Aggregator[Sums]):
             value, derivative, curvature = self.loss.all(block.y, z)
             state.value += s @ value
             self._add_gradient(state, block, derivative)
-            h = s * curvature[:, 0]
-            state.curvature += float(h.sum())
-            if self.diagonal:
-                state.diagonal += block.squares(h, self.centre, self.scale)
-            else:
-                block.add_gram(state.hessian, h, self.centre, self.scale)
-                state.mixed += block.t_dot(h[:, None], self.centre)[:, 0] * self.scale
+            if self.diagonal and self.loss.outputs > 1:
+                curvature = self.loss.diagonal(block.y, z)
+            self._add_curvature(state, block, curvature)
         if self.loss.may_separate:
             lowest = self.loss.margin(block.y, z).min(axis=0)
             state.margin = np.minimum(state.margin, lowest)
+
+    def _add_curvature(self, state: Sums, block: Block, curvature: Array) -> None:
+        n = len(self.w)
+        weighted = block.weight[:, None] * curvature
+        for e, h in enumerate(weighted.T):
+            state.curvature[e] += float(h.sum())
+            if self.diagonal:
+                state.diagonal[:, e] += block.squares(h, self.centre, self.scale)
+            else:
+                own = state.hessian[:, e * n : (e + 1) * n]
+                block.add_gram(own, h, self.centre, self.scale)
+        if not self.diagonal:
+            state.mixed += block.t_dot(weighted, self.centre) * self.scale[:, None]
 
     def _add_gradient(self, state: Sums, block: Block, derivative: Array) -> None:
         r = block.weight[:, None] * derivative
@@ -152,6 +194,6 @@ class Evaluate(Aggregator[Sums]):
         return left
 
     def nbytes(self) -> int:
-        n, k = self.w.shape
-        own = n * n + n if self.order >= 2 else n * self.diagonal
-        return 8 * (3 * k + n * k + own) + 4096
+        n, columns = self.w.shape
+        own = (n * n + n) * self._directions + n * self.loss.outputs * self.diagonal
+        return 8 * (3 * columns + n * columns + own) + 4096

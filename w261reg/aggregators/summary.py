@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from w261reg.aggregators.base import Aggregator
+from w261reg.aggregators.classes import ClassSums
 from w261reg.blocks import Block, Census, symmetric
 from w261reg.blocks.dense import origin_of
 
@@ -38,6 +39,7 @@ class Summary:
         moments: of each feature with each, (n, n), the upper triangle of a matrix in Fortran's
             order: the Gram matrix. None where it was not asked for.
         low, high: (p,) smallest and largest values.
+        classes: sums of each class, for a loss of several.
     """
 
     census: Census = field(default_factory=Census)
@@ -52,6 +54,7 @@ class Summary:
     moments: Array | None = None
     low: Array = field(default_factory=lambda: np.zeros(0))
     high: Array = field(default_factory=lambda: np.zeros(0))
+    classes: ClassSums | None = None
 
     @property
     def gram(self) -> bool:
@@ -118,11 +121,15 @@ class Summarise(Aggregator[Summary]):
     Each run of rows is centred on its own mean, and two runs merge by the pairwise formula of Chan,
     Golub and LeVeque (1983), *Algorithms for Computing the Sample Variance*, so that no digits go
     to large means.
+
+    Args:
+        n_features: n.
+        gram: whether to compute the Gram matrix.
+        outputs: of the loss: with several, labels are the codes of as many classes.
     """
 
-    def __init__(self, n_features: int, gram: bool) -> None:
-        self.n = n_features
-        self.gram = gram
+    def __init__(self, n_features: int, gram: bool, outputs: int = 1) -> None:
+        self.n, self.gram, self.outputs = n_features, gram, outputs
         self.name = "read, pack, Gram matrix" if gram else "read, pack, moments"
 
     def zero(self) -> Summary:
@@ -132,7 +139,7 @@ class Summarise(Aggregator[Summary]):
         return self.merge(state, self._of(block))
 
     def nbytes(self) -> int:
-        return 8 * self.n**2 * self.gram + 80 * (self.n + 1) + 4096
+        return 8 * self.n**2 * self.gram + 8 * (self.n + 1) * (10 + self.outputs) + 4096
 
     def _of(self, block: Block) -> Summary:
         if block.rows == 0 or block.census.defects:  # defects end the run: no need of moments
@@ -176,6 +183,7 @@ class Summarise(Aggregator[Summary]):
             moments=moments,
             low=low,
             high=high,
+            classes=ClassSums.of(block, self.outputs) if self.outputs > 1 else None,
         )
 
     def merge(self, left: Summary, right: Summary) -> Summary:
@@ -184,6 +192,9 @@ class Summarise(Aggregator[Summary]):
             whole = left if right.rows == 0 else right
             whole.census = census
             return whole
+        classes = left.classes
+        if classes is not None and right.classes is not None:
+            classes = classes.merge(right.classes)
         weight = left.weight + right.weight
         delta = (right.reference - left.reference) + (right.offset - left.offset)
         exponent = np.maximum(np.maximum(left.exponent, right.exponent), _exponent(delta))
@@ -212,6 +223,7 @@ class Summarise(Aggregator[Summary]):
             moments=moments,
             low=np.minimum(left.low, right.low),
             high=np.maximum(left.high, right.high),
+            classes=classes,
         )
 
 

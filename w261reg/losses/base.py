@@ -21,6 +21,10 @@ class Loss(ABC):
     knows nothing of features. A loss is one file in this folder: a concrete subclass with a `name`
     is found by itself, in the command line and in the tests.
 
+    A loss of K classes has K `outputs` a model: z is (b, k K), those of a model side by side, its
+    value (b, k), its derivative (b, k K), and its curvature (b, k P) the weights h_e >= 0 of P
+    directions a_e, the rows of `edges`: the second derivative in z is sum_e h_e a_e a_e'.
+
     Only `value` must be there. Derivatives that are not given are differences of the value in z,
     pointwise, so that they cost no pass: l' is right to about 1e-10 and l'' to about 1e-7 of l,
     where l varies on the scale max(1, |z|).
@@ -30,23 +34,34 @@ class Loss(ABC):
         title: as in a report.
         metric: the mean loss's name among the metrics of a classifier.
         classification: labels are 0 and 1, and `mean` is the probability of 1.
+        multiclass: of a classification: labels are 0 to K - 1, and `mean` the probability of each.
+        counted: fitted by counting, in closed form, so that no solver and no penalty take part.
         probabilistic: of a classification: without, `mean` is the class itself.
         quadratic: l'' is 1 everywhere, so that one pass (the Gram matrix) holds the whole problem.
         canonical: l' = mean(z) - y, so that moments of the data give the null model's derivatives.
         family: whose negative log likelihood l is, but for constants: bernoulli or gaussian; None
             where it is none.
-        most_curved: an upper bound of l''; infinite where there is none.
+        most_curved: an upper bound of l'', or its eigenvalues; infinite where there is none.
         may_separate: without a penalty the infimum may lie at infinity; `margin` says when.
-        self_concordant: |l'''| <= l'' and |l'| <= 1, as for logistic loss; proofs need it.
+        self_concordant: |l'''| <= l'' and |l'| <= 1, as for logistic loss; of several
+            outputs |l'''| <= (max_e |a_e'v|) l'' along v in z. Proofs need it.
         label_range: the smallest and the largest label that the loss is for.
         kinked: l has kinks and no curvature beside them, so only subgradients tell anything.
-        steepest: an upper bound of |l'|; infinite where there is none.
+        steepest: an upper bound of |l'|, of several outputs of its length; infinite where there
+            is none.
+
+    Attributes:
+        outputs: K, 1 but for a loss of classes.
     """
+
+    outputs: int = 1
 
     name: ClassVar[str]
     title: ClassVar[str]
     metric: ClassVar[str] = "log_loss"
     classification: ClassVar[bool] = False
+    multiclass: ClassVar[bool] = False
+    counted: ClassVar[bool] = False
     probabilistic: ClassVar[bool] = True
     quadratic: ClassVar[bool] = False
     canonical: ClassVar[bool] = False
@@ -57,6 +72,19 @@ class Loss(ABC):
     kinked: ClassVar[bool] = False
     steepest: ClassVar[float] = math.inf
     most_curved: ClassVar[float] = math.inf
+
+    def of_classes(self, count: int) -> "Loss":
+        """The loss for so many classes; itself where it is not `multiclass`."""
+        return self
+
+    @property
+    def edges(self) -> Array:
+        """The directions a_e in z that the curvature weighs, (P, K)."""
+        return np.ones((1, 1))
+
+    def diagonal(self, y: Array, z: Array) -> Array:
+        """The second derivative in each output alone, sum_e h_e a_ek^2: as z, of one model."""
+        return self.curvature(y, z) @ self.edges**2
 
     @property
     def numerical(self) -> bool:

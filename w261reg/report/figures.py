@@ -19,12 +19,14 @@ from w261reg.report.canvas import (
     name_ticks,
     render,
 )
+from w261reg.report.classes import centred, draw_classes
 from w261reg.report.engines import draw_difference, draw_engines
 from w261reg.report.result import OURS, THEIRS, Result, number
 from w261reg.report.text import counted, fmt
 
 NAMES = ("convergence", "coefficients", "difference", "engines")
 MOST_BARS = 25
+RELATIVE = "log share of the feature, relative to the mean of the classes"
 
 
 def draw_all(result: Result) -> list[Drawn]:
@@ -122,12 +124,18 @@ def _convergence_title(result: Result, residuals: list[float]) -> str:
 
 
 def draw_coefficients(result: Result) -> Drawn | None:
-    """Bars of the largest coefficients, ours and pyspark.ml's if compared; None if all are zero."""
+    """Bars of the largest coefficients, ours and pyspark.ml's if compared; None if all are zero.
+
+    Of a few classes, a map of features by classes.
+    """
+    if (mapped := draw_classes(result)) is not None:
+        return mapped
     everything = result.coefficients
     # Without standard deviations raw coefficients are the only ones there are.
     raw = all(c.sd is None for c in everything)
     compared = any(c.other is not None for c in everything)
-    ours = drawable([c.value if raw else c.standardized for c in everything])
+    apart = centred(result)
+    ours = apart or drawable([c.value if raw else c.standardized for c in everything])
     theirs = drawable([c.other if raw else c.other_standardized for c in everything])
     size = [max(_size(a), _size(b)) for a, b in zip(ours, theirs, strict=True)]
     order = sorted((i for i, s in enumerate(size) if s > 0), key=lambda i: (-size[i], i))
@@ -166,16 +174,18 @@ def draw_coefficients(result: Result) -> Drawn | None:
         axes.axvline(0, color=INK, linewidth=0.8)
         name_ticks(axes, [everything[i].label for i in chosen])
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
-        axes.set_xlabel(_coefficient_unit(result, raw))
+        axes.set_xlabel(RELATIVE if apart else _coefficient_unit(result, raw))
 
     top = everything[chosen[0]]
-    value = fmt(top.value if raw else top.standardized)
+    value = fmt(ours[chosen[0]]) if math.isfinite(ours[chosen[0]]) else fmt(None)
     alt = ("" if solved else "Not a solution. ") + (
         f"Bar chart of the {counted(len(chosen), 'largest coefficient')}, "
         f"led by {top.label} with {value}."
     )
     caption = (
-        "Raw coefficients: the model holds no standard deviations."
+        "Logarithms of the features' shares in each class, relative to the mean of the classes."
+        if apart
+        else "Raw coefficients: the model holds no standard deviations."
         if raw
         else "Standardized: the coefficient times the feature's standard deviation, so that "
         "features in different units can be compared."
@@ -205,7 +215,7 @@ def _engine_label(engine: str, values: list[float | None]) -> str:
 
 def _coefficient_unit(result: Result, raw: bool) -> str:
     loss = result.model.get("loss")
-    unit = {"mse": "label units", "bxe": "log-odds"}.get(str(loss), "score")
+    unit = {"mse": "label units", "bxe": "log-odds", "cxe": "log-odds"}.get(str(loss), "score")
     if raw:
         return f"coefficient ({unit} per unit of the feature)"
     return f"standardized coefficient ({unit} per standard deviation of the feature)"

@@ -22,17 +22,23 @@ from w261reg.report.tables import (
     engine_table,
     flat,
     metrics_table,
+    noise_table,
     summary_cells,
 )
 from w261reg.report.text import (
     bound_sentence,
+    class_names,
     comparison_sentences,
     convergence_sentence,
     data_text,
     fmt,
     further_penalties,
     intercept_text,
+    is_counted,
+    listed,
     loss_term,
+    noise_groups,
+    noise_text,
     nonzero,
     penalty_name,
     problem_name,
@@ -44,6 +50,11 @@ from w261reg.report.text import (
 # A coefficient table up to this length is shown open; a longer one folds away.
 LONG_TABLE = 30
 LARGEST_SHOWN = 10
+# of a model of several classes, so many rows at most
+MOST_ROWS = 5_000
+STANDARDIZED = "Features standardized for the penalty"
+# what has no meaning for a model that was counted
+OF_PENALTIES = ("Penalty", "reg_param", "elastic_net_param", STANDARDIZED)
 
 
 def figures_of(folder: Path) -> dict[str, bytes]:
@@ -137,6 +148,12 @@ def _section(result: Result, name: str, anchor: str, figures: Sequence[Drawn]) -
     badge, kind, meaning = status_of(model)
     coefficients = coefficient_table(result)
     n_rows = len(coefficients.rows)
+    largest = coefficients.largest(LARGEST_SHOWN) if n_rows > LONG_TABLE else None
+    noun = "features" if "Coefficient" not in coefficients.heads else "coefficients"
+    everything = f"All {n_rows:,} {noun}"
+    if class_names(model) and n_rows > MOST_ROWS:
+        coefficients = coefficients.largest(MOST_ROWS)
+        everything = f"The {MOST_ROWS:,} largest of {n_rows:,} {noun}"
     return {
         "name": name,
         "anchor": anchor,
@@ -150,13 +167,19 @@ def _section(result: Result, name: str, anchor: str, figures: Sequence[Drawn]) -
         "residual": _unbroken(residual_sentence(model)),
         "bound": _unbroken(bound_sentence(model)),
         "formula": _formula(model),
-        "settings": _settings(model),
+        "settings": _settings(model, result.config),
         "convergence": convergence_sentence(model, result.n_history),
         "figures": {figure.name: _shown_figure(figure) for figure in figures},
         "constraints": constraint_table(model),
         "metrics": metrics_table(result),
+        "noise": noise_table(result),
+        "noise_text": noise_text(model),
+        "many_groups": len(noise_groups(model)) > LONG_TABLE,
+        "uncertain": any(c.standard_error is not None for c in result.coefficients)
+        and bool(noise_groups(model) or result.config.get("sigma")),
         "coefficients": coefficients,
-        "largest": coefficients.largest(LARGEST_SHOWN) if n_rows > LONG_TABLE else None,
+        "largest": largest,
+        "everything": everything,
         "compared": result.comparison is not None,
         "comparison": [_unbroken(s) for s in comparison_sentences(result.comparison)],
         "compared_on": _pairs((result.comparison or {}).get("problem")),
@@ -194,7 +217,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
             fmt(number(model.get("optimality_residual")), 2),
         ),
         ("Above the optimum by at most", fmt(bound, 2)),
-        ("Non-zero coefficients", nonzero(model)),
+        *([] if is_counted(model) else [("Non-zero coefficients", nonzero(model))]),
         ("Passes over the data", shown(model.get("n_passes"))),
         ("Iterations", shown(model.get("n_iter"))),
     ]
@@ -205,6 +228,7 @@ def _formula(model: dict[str, Any]) -> dict[str, Any]:
     l1, l2 = number(model.get("l1")), number(model.get("l2"))
     further = further_penalties(model)
     gamma = further.pop("smooth_param", None)
+    smoothing = further.pop("smoothing", None)
     given = model.get("penalty_params")
     order = given.get("smooth_order") if isinstance(given, dict) else None
     return {
@@ -216,10 +240,14 @@ def _formula(model: dict[str, Any]) -> dict[str, Any]:
         "further": [f"{name} of strength {fmt(size, 6)}" for name, size in further.items()],
         "standardized": bool(model.get("standardization")),
         "intercept": model.get("fit_intercept") is not False,
+        "several": bool(class_names(model)),
+        "counted": is_counted(model),
+        "smoothing": fmt(smoothing, 6) if smoothing else "",
+        "smoothed_priors": bool(smoothing) and model.get("convention") == "spark",
     }
 
 
-def _settings(model: dict[str, Any]) -> list[tuple[str, str]]:
+def _settings(model: dict[str, Any], config: dict[str, Any]) -> list[tuple[str, str]]:
     constant = model.get("constant_features") or []
     classes = model.get("classes") or []
     rows = [
@@ -229,7 +257,7 @@ def _settings(model: dict[str, Any]) -> list[tuple[str, str]]:
         ("elastic_net_param", shown(model.get("elastic_net_param"))),
         *_pairs(model.get("penalty_params")),
         ("Convention of the objective", shown(model.get("convention"))),
-        ("Features standardized for the penalty", shown(model.get("standardization"))),
+        (STANDARDIZED, shown(model.get("standardization"))),
         ("Intercept", intercept_text(model)),
         ("Solver", shown(model.get("solver"))),
         ("Why this solver", shown(model.get("why_solver"))),
@@ -237,10 +265,15 @@ def _settings(model: dict[str, Any]) -> list[tuple[str, str]]:
         ("Condition number", fmt(number(model.get("condition_number")), 3)),
         ("Largest curvature (lambda_max)", fmt(number(model.get("lambda_max")), 6)),
     ]
-    if len(classes) == 2:
+    if len(classes) == 2 and not class_names(model):
         rows.insert(1, ("Classes", f"{classes[0]} (negative), {classes[1]} (positive)"))
     elif classes:
-        rows.insert(1, ("Classes", shown(classes)))
+        rows.insert(1, ("Classes", listed([str(name) for name in classes], 100)))
+    if is_counted(model):
+        rows = [row for row in rows if row[0] not in OF_PENALTIES]
+    if config.get("sigma"):
+        known = f"known, in the column {config['sigma']}: a row weighs 1/σ² times its weight"
+        rows.insert(1, ("Standard deviation of the noise", known))
     if constant:
         rows.append(("Constant features, coefficient 0", shown(constant)))
     return rows

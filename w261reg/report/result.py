@@ -115,7 +115,8 @@ def coefficients_of(
     raw = model.get("coefficients")
     table = list(raw) if isinstance(raw, list) else [None] * len(names)
     multiclass = bool(table) and isinstance(table[0], list)
-    rows: list[Any] = table if multiclass else [table]
+    # a list a feature, with a number a class
+    rows: list[Any] = list(zip(*table, strict=True)) if multiclass else [table]
     classes = model.get("classes") or []
     if len(classes) != len(rows):
         classes = range(len(rows))
@@ -155,11 +156,12 @@ def _others(
     """pyspark.ml's coefficients by feature position and class; by name if the order differs."""
     entries = (comparison or {}).get("coefficients") or []
     position = {name: j for j, name in enumerate(names)}
-    same_order = [str(entry.get("feature")) for entry in entries] == list(names)
+    k = len(class_names)
+    same_order = [str(entry.get("feature")) for entry in entries[::k]] == list(names)
     found: dict[tuple[int, str | None], float | None] = {}
     for i, entry in enumerate(entries):
         # Names need not be unique, so the position is the better key where it can be trusted.
-        j = i if same_order else position.get(str(entry.get("feature")))
+        j = i // k if same_order else position.get(str(entry.get("feature")))
         class_name = None if class_names[0] is None else str(entry.get("class"))
         if j is not None:
             found[j, class_name] = number(entry.get(THEIRS))
@@ -167,7 +169,7 @@ def _others(
 
 
 def _per_feature(values: object, names: Sequence[str], what: str) -> list[float | None]:
-    if not values or not isinstance(values, list):
+    if not values or not isinstance(values, list | tuple):
         return [None] * len(names)
     if len(values) != len(names):
         raise InputError(f"model.json: {len(values)} {what} for {len(names)} features")

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from w261reg.report.classes import centred, class_columns
 from w261reg.report.result import OURS, THEIRS, Result, number
 from w261reg.report.text import (
     NOTHING,
     fmt,
+    listed,
     loss_name,
+    noise_groups,
     nonzero,
     penalty_name,
     shown,
@@ -49,7 +52,12 @@ class Table:
 
 
 def coefficient_table(result: Result) -> Table:
-    """All coefficients in the model's order: number, name, value, sd, standardized, and so on."""
+    """All coefficients in the model's order: number, name, value, sd, standardized, and so on.
+
+    Of a few classes, a row a feature and a column a class.
+    """
+    if (columns := class_columns(result)) is not None:
+        return Table(*columns)
     found = result.coefficients
     has_errors = any(c.standard_error is not None for c in found)
     compared = any(c.other is not None for c in found)
@@ -68,6 +76,8 @@ def coefficient_table(result: Result) -> Table:
         rows.append(row)
         size = c.value if c.sd is None else c.standardized
         sizes.append(-1.0 if size is None else abs(size))
+    if (values := centred(result)) is not None:
+        sizes = [abs(value) for value in values]
     return Table(heads, rows, sizes)
 
 
@@ -97,6 +107,25 @@ def flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield name, value
 
 
+def noise_table(result: Result) -> Table | None:
+    """One row a group of rows with a noise of its own; None without."""
+    groups = noise_groups(result.model)
+    if not groups:
+        return None
+    weighted = any(group.get("sum_of_weights") != group.get("rows") for group in groups)
+    heads = ["Group", "Rows", *(["Sum of weights"] if weighted else []), "σ of the noise"]
+    rows = [
+        [
+            shown(group.get("group")),
+            fmt(group.get("rows")),
+            *([fmt(number(group.get("sum_of_weights")), 6)] if weighted else []),
+            fmt(number(group.get("sigma")), 6),
+        ]
+        for group in groups
+    ]
+    return Table(heads, rows, [])
+
+
 def metrics_table(result: Result) -> Table | None:
     """One row a metric, one column a data set; None without metrics."""
     sets = {name: m for name, m in result.metrics.items() if isinstance(m, dict)}
@@ -122,13 +151,19 @@ METRICS = {
     "squared_hinge_loss": "Mean squared hinge loss",
     "auc": "Area under the ROC curve",
     "accuracy": "Accuracy",
+    "precision_macro": "Precision, mean of the classes",
+    "precision_weighted": "Precision, mean by the classes' rows",
+    "recall_macro": "Recall, mean of the classes",
+    "recall_weighted": "Recall, mean by the classes' rows",
+    "f1_macro": "F1, mean of the classes",
+    "f1_weighted": "F1, mean by the classes' rows",
     "precision": "Precision",
     "recall": "Recall",
     "log_likelihood": "Log likelihood (a weight counts its row so many times)",
     "null_deviance": "Deviance without the features",
     "residual_deviance": "Deviance of the model",
-    "aic": "AIC (non-zero coefficients, or those that constraints leave free, and intercept; for "
-    "squared error the variance, too)",
+    "aic": "AIC (non-zero coefficients, or those that constraints leave free, intercept and, for "
+    "squared error, variances not given)",
     "noise_variance": "Noise variance, unbiased",
 }
 
@@ -198,4 +233,6 @@ def _engine_value(value: object) -> str:
     # Objectives of two engines agree in many digits; rounding must not hide that they differ.
     if isinstance(value, float):
         return fmt(value, 12 if abs(value) < 1e9 else 6)
+    if isinstance(value, list):
+        return listed([fmt(number(item), 6) for item in value], 4)
     return NOTHING if value is None else _value(value)

@@ -16,9 +16,15 @@ LOSSES = {
     "hinge": ("support vector machine", "hinge loss", "mean hinge loss"),
     "squared_hinge": ("support vector machine", "squared hinge loss", "mean squared hinge loss"),
     "bxe": ("logistic regression", "binary cross entropy", "mean binary cross entropy"),
+    "cxe": ("softmax regression", "cross entropy of the classes", "mean cross entropy"),
+    "naive_bayes": (
+        "naive Bayes",
+        "negative log likelihood of labels and features",
+        "mean negative log likelihood of labels and features",
+    ),
 }
 # Strength of a further penalty, by its setting -> the penalty's name.
-PENALTIES = {"smooth_param": "smoothness"}
+PENALTIES = {"smooth_param": "smoothness", "smoothing": "Laplace smoothing"}
 # Status of the model -> (badge, kind of the badge's colour, what it means for the reader).
 STATUSES = {
     "converged": (
@@ -109,12 +115,31 @@ def loss_name(model: dict[str, Any]) -> str:
 def loss_term(model: dict[str, Any]) -> str:
     """The loss as it stands in the objective, e.g. "½ mean squared error"."""
     loss = str(model.get("loss"))
+    if noise_groups(model):
+        return "mean negative log likelihood of Gaussian noise with the best σ for each group"
     return LOSSES[loss][2] if loss in LOSSES else f"mean {_own(loss)}"
 
 
 def _own(name: str) -> str:
     """The class's name of a term of the user's own, path.py:Name."""
     return name.rpartition(":")[2]
+
+
+def is_counted(model: dict[str, Any]) -> bool:
+    """Whether the coefficients are logarithms of shares of counts, in closed form."""
+    return model.get("loss") == "naive_bayes"
+
+
+def class_names(model: dict[str, Any]) -> list[str]:
+    """The classes of a model that has coefficients for each of them; else none."""
+    several = isinstance(model.get("intercept"), list)
+    return [str(name) for name in model.get("classes") or []] if several else []
+
+
+def listed(names: list[str], most: int = 12) -> str:
+    """The first of many names."""
+    more = f" and {fmt(len(names) - most)} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def penalty_name(model: dict[str, Any]) -> str:
@@ -140,6 +165,11 @@ def problem_name(model: dict[str, Any]) -> str:
     penalty = penalty_name(model)
     features = counted(len(model.get("feature_names") or []), "feature")
     label = f" of {model['label']}" if model.get("label") else ""
+    if classes := class_names(model):
+        label += f" ({counted(len(classes), 'class', 'classes')})"
+    if is_counted(model):
+        ending = "no smoothing" if penalty == "none" else penalty
+        return f"Naive Bayes{label} on {features}, {ending}"
     ending = "no penalty" if penalty == "none" else f"{penalty} penalty"
     if constraints := constraint_count(model):
         ending += f", {counted(constraints, 'linear constraint')}"
@@ -176,6 +206,11 @@ def residual_sentence(model: dict[str, Any]) -> str:
             "A loss with kinks has no gradient that tends to 0, so the optimality residual of this "
             "solver is the gap between the objective and its proven lower bound, relative to the "
             "objective. It is free of units, and 0 at the exact minimum."
+        )
+    if is_counted(model):
+        meaning = (
+            "The answer is known in closed form: shares of counts. Its residual is how far the "
+            "shares of a class are from adding up to 1, by rounding."
         )
     residual, tol = number(model.get("optimality_residual")), number(model.get("tol"))
     if residual is None:
@@ -220,8 +255,34 @@ def intercept_text(model: dict[str, Any]) -> str:
     if model.get("fit_intercept") is False:
         return "not fitted"
     intercept = model.get("intercept")
-    values = intercept if isinstance(intercept, list) else [intercept]
-    return ", ".join(fmt(number(value), 6) for value in values)
+    if isinstance(intercept, list):
+        names = class_names(model)
+        if len(names) != len(intercept):
+            return ", ".join(fmt(number(value), 6) for value in intercept)
+        return listed(
+            [f"{fmt(number(b), 6)} ({name})" for b, name in zip(intercept, names, strict=True)]
+        )
+    text = fmt(number(intercept), 6)
+    if covariance := model.get("covariance"):
+        variance = number(covariance[-1][-1])
+        text += "" if variance is None else f" (standard error {fmt(math.sqrt(variance), 4)})"
+    return text
+
+
+def noise_groups(model: dict[str, Any]) -> list[dict[str, Any]]:
+    """The groups of rows with a noise of their own; empty without."""
+    found = model.get("noise_groups")
+    return [group for group in found if isinstance(group, dict)] if found else []
+
+
+def noise_text(model: dict[str, Any]) -> str:
+    """How many groups there are and how their noise differs; empty without."""
+    groups = noise_groups(model)
+    if not groups:
+        return ""
+    sigmas = [s for s in (number(group.get("sigma")) for group in groups) if s is not None]
+    span = f", σ from {fmt(min(sigmas), 4)} to {fmt(max(sigmas), 4)}" if sigmas else ""
+    return f"{counted(len(groups), 'group')} of rows{span}"
 
 
 def data_text(model: dict[str, Any]) -> str:
@@ -251,8 +312,13 @@ def summary_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("Guarantee", bound))
     if storage := storage_sentence(model):
         rows.append(("Storage", storage))
+    if noise := noise_text(model):
+        rows.append(("Noise", noise))
+    if classes := class_names(model):
+        rows.insert(1, ("Classes", f"{fmt(len(classes))}: {listed(classes)}"))
+    if not is_counted(model):
+        rows.append(("Non-zero coefficients", nonzero(model)))
     rows += [
-        ("Non-zero coefficients", nonzero(model)),
         ("Intercept", intercept_text(model)),
         ("Work", work(model)),
         ("Solver", shown(model.get("solver"))),
@@ -268,6 +334,9 @@ def convergence_sentence(model: dict[str, Any], n_history: int) -> str:
         return "The history holds too few finite values to draw."
     if model.get("status") in NOT_A_SOLUTION or model.get("status") == "max_iter":
         return "The history holds a single point, so there is no curve to draw."
+    if is_counted(model):
+        passes = counted(model.get("n_passes"), "pass", "passes")
+        return f"The answer came in closed form from {passes} over the data: no curve to draw."
     if number(model.get("n_passes")) in (None, 1):
         return "The answer came in closed form from one pass over the data: no curve to draw."
     passes = counted(model.get("n_passes"), "pass", "passes")

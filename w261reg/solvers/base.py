@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from w261reg.constrained import Constrained
 from w261reg.errors import InputError
+from w261reg.evaluation import Evaluation
 from w261reg.losses import Loss
-from w261reg.objective import Evaluation, Objective
+from w261reg.objective import Objective
 from w261reg.solvers.certificates import Existence, existence, suboptimality_bound
 from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
 
@@ -233,8 +234,8 @@ class FitResult:
     """What a solver found.
 
     Attributes:
-        w: weights on the raw scale (n,).
-        intercept: b.
+        w: weights on the raw scale (n,), of K > 1 outputs (n, K).
+        intercept: b, or (K,).
         status, message: why it ended, as a word and as a sentence.
         evaluation: of the objective at the answer.
         suboptimality_bound: F - F* is proven to be at most this; None where nothing is proven.
@@ -244,7 +245,7 @@ class FitResult:
     """
 
     w: Array
-    intercept: float
+    intercept: Any
     status: Status
     message: str
     evaluation: Evaluation
@@ -430,7 +431,7 @@ def _result(
     history: list[Iteration],
 ) -> FitResult:
     status, message = ended
-    evaluation = state.evaluation
+    evaluation = objective.identified(state.evaluation)
     # a proof that an optimum exists, or a step that was not taken, may have cost passes since
     history[-1] = replace(history[-1], passes=objective.dataset.passes)
     solved = status in (Status.CONVERGED, Status.MAX_ITER)

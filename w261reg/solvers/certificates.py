@@ -5,12 +5,19 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
-from w261reg.constrained import directions, restricted
-from w261reg.objective import Evaluation, Objective, rounding_of, shortest_subgradient
+from w261reg.constrained import Constrained, directions
+from w261reg.evaluation import Evaluation, rounding_of, shortest_subgradient
+from w261reg.objective import Objective
+from w261reg.regularizer import Regularizer
 from w261reg.solvers.linear import null_threshold
 
 Array = NDArray[np.float64]
+
+
+# curvature below this share of the largest is that of directions in which weights tend to infinity
+NEARLY_FLAT = 1e-6
 
 
 class Existence(enum.Enum):
@@ -51,9 +58,10 @@ def storage_bound(objective: Objective, evaluation: Evaluation) -> float | None:
     rounding = objective.summary.census.rounding
     if rounding is None or objective.extra:
         return None
-    w = np.abs(objective.coordinates.weights(evaluation.theta))
+    w = np.abs(objective.coordinates.weights(evaluation.theta)).reshape(len(rounding), -1)
     rms = np.sqrt(rounding / objective.summary.weight)
-    e = float(w @ rms)
+    # of several outputs, the lengths of l' and of the moves of z
+    e = float(np.linalg.norm(rms @ w))
     steepest, curved = objective.loss.steepest, objective.loss.most_curved
     if math.isfinite(steepest):
         moved = steepest * e
@@ -67,8 +75,8 @@ def storage_bound(objective: Objective, evaluation: Evaluation) -> float | None:
         # a convention's deviations are those over S times a factor
         d, u = strengths.scale[active], w[active]
         change = rms[active] * d / sd[active]
-        moved += strengths.l1 * float(u @ change)
-        moved += strengths.l2 / 2 * float(u**2 @ (2 * d * change + change**2))
+        moved += strengths.l1 * float(np.sum(change @ u))
+        moved += strengths.l2 / 2 * float(np.sum((2 * d * change + change**2) @ u**2))
     return moved
 
 
@@ -81,20 +89,20 @@ def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
     """
     l1, l2 = objective.strengths.l1, objective.strengths.l2
     w = objective.coordinates.weights(evaluation.theta)
-    kinked = any(term.kink(w).any() for term in objective.extra)
+    kinked = any(
+        term.kink(column).any() for term in objective.extra for column in np.atleast_2d(w.T)
+    )
     if not l2 > 0 or kinked or objective.loss.numerical:
         return None
-    active = objective.coordinates.active
-    n = len(active)
-    gradient = evaluation.loss_gradient
-    if objective.fit_intercept and abs(gradient[n]) > 1e-12 * objective.rho:
+    to, gradient = objective.coordinates, evaluation.loss_gradient
+    if (np.abs(gradient[to.slopes :]) > 1e-12 * objective.rho).any():
         return None  # sum s l' is not 0
-    d = objective.strengths.scale[active]
-    u = d * w[active]
-    raw = gradient[:n] / objective.coordinates.unit
+    raw = gradient[: to.slopes] / to.line(to.unit)
     for term in objective.extra:
-        raw = raw + term.gradient(w)[active]
-    v = raw / d
+        own = [term.gradient(column)[to.active] for column in np.atleast_2d(w.T)]
+        raw = raw + np.concatenate(own)
+    d = to.line(objective.strengths.scale[to.active])
+    u, v = d * to.line(w[to.active]), raw / d
     excess = np.maximum(np.abs(v) - l1, 0.0)
     terms = v * u + l1 * np.abs(u) + l2 * u**2 / 2 + excess**2 / (2 * l2)
     return max(0.0, float(terms.sum()))
@@ -124,6 +132,11 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
     *Self-concordant analysis for logistic regression*). R comes from the features' ranges. Under L1
     g is the shortest subgradient: the penalty lies above its tangents, so the proof still holds.
     A quadratic penalty adds to H and nothing to the third derivative.
+
+    For softmax x_i is x_i times a_e, for every pair of classes e. F does not see the directions in
+    which all classes move alike; there, g has no part, and neither has any x_i a_e, so the gauge in
+    H is as good as none. Under L1 alone it does see them, without curvature: g is then the shortest
+    of the subgradients that have no part there.
     """
     if not objective.loss.self_concordant or not _parabolic(objective):
         return None
@@ -133,13 +146,21 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
         return None
     values, vectors = np.linalg.eigh(evaluation.hessian)
     seen = values > null_threshold(values)
-    if not seen.all() and not (objective.smooth and int(seen.sum()) == _rank(objective)):
-        return None  # flat in a direction in which the data, or the penalty, is not
-    inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
     g = shortest_subgradient(evaluation, objective.kink)
+    if seen.all():
+        pass
+    elif objective.smooth and int(seen.sum()) == _rank(objective):
+        pass  # flat only where neither the data nor the penalty is not
+    elif objective.kink.any() and int(seen.sum()) == objective.p - _unseen(objective):
+        balanced = _balanced_subgradient(objective, evaluation)
+        if balanced is None:
+            return None
+        g = balanced
+    else:
+        return None
+    inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
     delta2 = float(g @ inverse @ g)
-    size = _largest_row(objective)
-    radius2 = float(size @ np.abs(inverse) @ size)
+    radius2 = _largest_radius2(objective, np.abs(inverse))
     rho = math.sqrt(max(delta2 * radius2, 0.0))
     # on data that separates rho is at least 1, and for 0/1 features tends to exactly 1: an
     # unpenalised proof leaves room for rounding
@@ -150,8 +171,52 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
     return (rho + (1 - rho) * math.log1p(-rho)) / radius2
 
 
+def _unseen(objective: Objective) -> int:
+    """Directions in which all outputs' weights move alike, if there are several and no gauge."""
+    to = objective.coordinates
+    return len(to.active) if to.outputs > 1 and not objective.regularizer.free else 0
+
+
+def _balanced_subgradient(objective: Objective, evaluation: Evaluation) -> Array | None:
+    """The shortest subgradient (p,) whose parts for one feature sum to 0 over the outputs.
+
+    None where there is none: a feature's weights have no median of 0. Its parts at a kink are as
+    near as they come to one number, the root of a sum that rises with it: found by bisection.
+    """
+    to = objective.coordinates
+    gradient = to.columns(evaluation.gradient[: to.slopes])
+    at_kink = to.columns(((evaluation.theta == 0) & (objective.kink > 0))[: to.slopes])
+    slack = np.where(at_kink, to.columns(objective.kink[: to.slopes]), 0.0)
+
+    def parts(level: Array) -> Array:
+        return gradient + np.clip(level[:, None] - gradient, -slack, slack)
+
+    high = np.max(np.abs(gradient) + slack, axis=1, initial=0.0)
+    low = -high
+    for _ in range(100):
+        middle = (low + high) / 2
+        above = parts(middle).sum(axis=1) > 0
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    found = parts((low + high) / 2)
+    size = np.sum(np.abs(gradient) + slack, axis=1) + objective.rho
+    if (np.abs(found.sum(axis=1)) > 64 * np.finfo(float).eps * size).any():
+        return None
+    return np.append(to.line(found), evaluation.gradient[to.slopes :])
+
+
+def _largest_radius2(objective: Objective, size: Array) -> float:
+    """A bound of x'H^-1 x over all rows (and pairs of classes) from |H^-1|, (p, p)."""
+    to, row = objective.coordinates, _largest_row(objective)
+    if to.outputs == 1:
+        return float(row @ size @ row)
+    places = [to.of_output(k) for k in range(to.outputs)]
+    blocks = np.array([[row @ size[np.ix_(i, j)] @ row for j in places] for i in places])
+    edges = np.abs(objective.loss.edges)
+    return float(np.einsum("ek,kj,ej->e", edges, blocks, edges).max())
+
+
 def _largest_row(objective: Objective) -> Array:
-    """The largest |coordinate| of any row of (x - centre, 1) in theta's units, (p,)."""
+    """The largest |coordinate| of any row of (x - centre, 1) in theta's units, (p / K,)."""
     coordinates, summary = objective.coordinates, objective.summary
     active = coordinates.active
     low, high = summary.low[active], summary.high[active]
@@ -167,21 +232,28 @@ def _parabolic(objective: Objective) -> bool:
 
 
 def _rank(objective: Objective) -> int:
-    """Rank of the second moments of the rows of (x, 1), or -1 where it is not known.
+    """Rank of F's Hessian as far as the data decides it, or -1 where it is not known.
 
-    With a penalty beside L1 and L2, of their sum with its Hessian, both in units of their size: the
-    directions in which neither the data nor the penalty varies are those that are left. Under
-    constraints only directions that keep to them count as left.
+    That of the second moments of the rows of (x, 1), for each output but one; that one is the sum
+    of all, which has the gauge. With a penalty beside L1 and L2, of their sum with its Hessian,
+    both in units of their size: the directions in which neither the data nor the penalty varies are
+    those that are left. Under constraints only directions that keep to them count as left.
     """
     if not objective.summary.gram:
         return -1
+    to = objective.coordinates
     moments = objective.null.scaled_moments()[0]
     if objective.extra:
-        n = len(moments)
-        bend = objective.penalty_hessian(np.zeros(objective.dataset.n_features))[:n, :n]
+        one = Regularizer(objective.penalty, to.single, objective.null.spread())
+        bend = one.hessian(np.zeros(to.n_features))[: len(moments), : len(moments)]
         moments = _in_own_units(moments) + _in_own_units(bend)
-    values = np.linalg.eigvalsh(restricted(objective, objective.null.with_intercept(moments)))
-    return int((values > null_threshold(values)).sum())
+    if isinstance(objective, Constrained):
+        whole = objective.restricted(objective.null.with_intercept(moments))
+        values = np.linalg.eigvalsh(whole)
+        return int((values > null_threshold(values)).sum())
+    values = np.linalg.eigvalsh(moments)
+    rank = int((values > null_threshold(values)).sum()) + objective.fit_intercept
+    return rank if to.outputs == 1 else (to.outputs - 1) * rank + to.single.p
 
 
 def _in_own_units(matrix: Array) -> Array:
@@ -191,18 +263,34 @@ def _in_own_units(matrix: Array) -> Array:
 
 def _unpenalised_directions(objective: Objective) -> Array:
     """An orthonormal basis (p, k) of the directions that a quadratic penalty does not see, and in
-    which constraints, if there are any, leave theta free."""
+    which constraints, if there are any, leave theta free.
+
+    Of several outputs, without those in which all move alike, which F does not see either.
+    """
+    to = objective.coordinates
+    one = _unpenalised_of_output(objective)
+    if to.outputs == 1:
+        return directions(objective, one)
+    contrasts = linalg.null_space(np.ones((1, to.outputs)))
+    free = np.zeros((to.p, contrasts.shape[1] * one.shape[1]))
+    for k, contrast in enumerate(contrasts):
+        free[to.of_output(k)] = np.kron(contrast, one)
+    return free
+
+
+def _unpenalised_of_output(objective: Objective) -> Array:
+    to = objective.coordinates.single
     if objective.unpenalised:
-        return directions(objective, np.eye(objective.p))
+        return np.eye(to.p)
     # on raw weights: the units of theta would blur what the penalty sees
-    active, n = objective.coordinates.active, len(objective.coordinates.active)
-    bend = objective.penalty.hessian(np.zeros(objective.dataset.n_features))[np.ix_(active, active)]
+    active, n = to.active, len(to.active)
+    bend = objective.penalty.hessian(np.zeros(to.n_features))[np.ix_(active, active)]
     values, vectors = np.linalg.eigh(bend)
     unseen = vectors[:, values <= null_threshold(values)]
-    free = np.zeros((objective.p, unseen.shape[1] + objective.p - n))
-    free[:n, : unseen.shape[1]] = unseen / objective.coordinates.unit[:, None]
+    free = np.zeros((to.p, unseen.shape[1] + to.p - n))
+    free[:n, : unseen.shape[1]] = unseen / to.unit[:, None]
     free[n:, unseen.shape[1] :] = 1.0
-    return directions(objective, np.linalg.qr(free)[0])
+    return np.linalg.qr(free)[0]
 
 
 def existence(objective: Objective, evaluation: Evaluation) -> Existence:
@@ -222,10 +310,16 @@ def existence(objective: Objective, evaluation: Evaluation) -> Existence:
     if _self_concordant(objective, evaluation) is not None:
         return Existence.ATTAINED
     free = _unpenalised_directions(objective)
-    vectors = free @ np.linalg.eigh(free.T @ hessian @ free)[1]  # by ascending curvature
+    curvature, within = np.linalg.eigh(free.T @ hessian @ free)
+    vectors = free @ within  # by ascending curvature
     rank = _rank(objective)
     flat = objective.p - rank if rank >= 0 else 0  # directions in which no row varies at all
-    directions = np.column_stack([vectors[:, flat : flat + 3], free @ (free.T @ evaluation.theta)])
+    # where several are as good as flat, what theta has grown to among them is the one
+    low = vectors[:, curvature <= NEARLY_FLAT * np.max(curvature, initial=0.0)]
+    theta = evaluation.theta
+    directions = np.column_stack(
+        [vectors[:, flat : flat + 3], free @ (free.T @ theta), low @ (low.T @ theta)]
+    )
     both = np.hstack([directions, -directions])
     margins = objective.margins(both, "does a direction separate")
     k = directions.shape[1]

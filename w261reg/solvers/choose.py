@@ -36,6 +36,7 @@ class Size:
         cores: that work at a time.
         overhead: seconds that a pass takes beside its work.
         previewed: whether second-order solvers can start at the optimum of a few rows.
+        outputs: K of the loss: as many gradients, and a Hessian for each pair of them.
     """
 
     rows: int
@@ -44,11 +45,22 @@ class Size:
     cores: int = 1
     overhead: float = 0.0
     previewed: bool = False
+    outputs: int = 1
+
+    @property
+    def coefficients(self) -> int:
+        """How many there are."""
+        return self.features * self.outputs
+
+    @property
+    def _pairs(self) -> int:
+        """Matrices that make a Hessian."""
+        return max(1, self.outputs * (self.outputs - 1) // 2)
 
     @property
     def every(self) -> int:
         """The sample is one row in so many."""
-        wanted = max(LEAST_SAMPLE, SAMPLE_PER_FEATURE * self.features)
+        wanted = max(LEAST_SAMPLE, SAMPLE_PER_FEATURE * self.coefficients)
         return max(1, self.rows // wanted)
 
     @property
@@ -59,10 +71,12 @@ class Size:
     def gradient(self) -> float:
         """Seconds of a pass for loss and gradient."""
         if self.sparse:
-            work = self.rows * self.entries / SPARSE
+            work = self.rows * self.entries * self.outputs / SPARSE
         else:
-            work = 8 * self.rows * self.entries / MEMORY
-        return self.overhead + (work + self.rows / POINTWISE) / self.cores
+            # further outputs find the rows in the cache
+            more = 2 * (self.outputs - 1) / PRODUCTS
+            work = self.rows * self.entries * (8 / MEMORY + more)
+        return self.overhead + (work + self.rows * self.outputs / POINTWISE) / self.cores
 
     def hessian(self, rows: float) -> float:
         """Seconds that the Hessian of so many rows adds to a pass."""
@@ -71,7 +85,9 @@ class Size:
             work = rows * self.entries**2 / SPARSE_PRODUCTS
         else:
             work = rows * n * (n + FULL_SPEED) / PRODUCTS
-        return work / self.cores + 8 * n**2 * self.cores / TRANSFER
+        if self.outputs > 1:
+            work += rows / POINTWISE  # the weights of a pair
+        return self._pairs * (work / self.cores + 8 * n**2 * self.cores / TRANSFER)
 
     def keep(self) -> float:
         """Seconds that packing the rows for further passes takes."""
@@ -79,7 +95,7 @@ class Size:
 
     def solve(self) -> float:
         """Seconds of a Cholesky factor on the driver."""
-        return float(self.features) ** 3 / 3 / PRODUCTS
+        return float(self.coefficients) ** 3 / 3 / PRODUCTS
 
 
 @dataclass(frozen=True)
@@ -135,8 +151,9 @@ def choose(
     estimates = _estimates(loss, size, kinked)
     name = min(estimates, key=lambda solver: estimates[solver].seconds)
     if len(estimates) == 1:
-        n, most = size.features, MAX_HESSIAN_FEATURES
-        return Choice(name, f"a Hessian of {n:,} features is too large (over {most:,})", estimates)
+        n, most = size.coefficients, MAX_HESSIAN_FEATURES
+        what = "features" if size.outputs == 1 else "coefficients"
+        return Choice(name, f"a Hessian of {n:,} {what} is too large (over {most:,})", estimates)
     best, others = estimates[name], {k: v for k, v in estimates.items() if k != name}
     text = ", ".join(f"{k} {v}" for k, v in others.items())
     return Choice(name, f"least estimated cost: {best} (against {text})", estimates)
@@ -145,7 +162,7 @@ def choose(
 def _estimates(loss: Loss, size: Size, kinked: bool) -> dict[str, Estimate]:
     found = {}
     gradient, solve, keep = size.gradient(), size.solve(), size.keep()
-    if size.features <= MAX_HESSIAN_FEATURES:
+    if size.coefficients <= MAX_HESSIAN_FEATURES:
         whole = size.hessian(size.rows)
         # a proximal step is a few solutions for sets of signs
         step = solve * (5 if kinked else 1)

@@ -158,7 +158,7 @@ class Descent(Solver):
         """The trace of F's Hessian in phi where l'' is largest, which is at least lambda_max."""
         bound, n = objective.loss.most_curved, len(objective.coordinates.active)
         curvature = bound if np.isfinite(bound) else objective.null.curvature()
-        penalty = objective.penalty_diagonal(np.zeros(objective.dataset.n_features))[:n]
+        penalty = objective.regularizer.diagonal(objective.zero)[:n]
         active = objective.coordinates.active
         per = objective.user(self.standardized).per[active] / objective.coordinates.unit
         with np.errstate(over="ignore", under="ignore"):
@@ -172,9 +172,9 @@ class Descent(Solver):
         return user.to.extended(size, 1.0)
 
     def spread(self, objective: Objective) -> float:
-        """The trace of the second moments in phi."""
+        """The trace of the second moments in phi, of one output."""
         with np.errstate(over="ignore", under="ignore"):
-            return float(np.sum(self.sizes(objective) ** 2))
+            return float(np.sum(self.sizes(objective) ** 2)) / objective.loss.outputs
 
     # --- steps ----------------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ class Gram(Solver):
         if objective.fit_intercept:
             columns = np.append(columns, 0)
         design, label = factor[:, columns] / root, factor[:, -1] / root
-        ridge = objective.penalty_hessian(np.zeros(objective.dataset.n_features))
+        ridge = objective.regularizer.hessian(objective.zero)
         with one_blas_thread():
             if ridge.any():
                 values, vectors = np.linalg.eigh(ridge)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.objective import Evaluation, Objective, shortest_subgradient
+from w261reg.evaluation import Evaluation, shortest_subgradient
+from w261reg.objective import Objective
 from w261reg.solvers.base import FirstPass, Solver, State, start_at
 from w261reg.solvers.line_search import STALLED, Ray, search
 
@@ -14,6 +15,9 @@ Array = NDArray[np.float64]
 
 # the steps whose evaluation brings the Hessian's diagonal, after which the memory begins anew
 SCALED_AT = (3, 8)
+# steps that are held back after one that was too long at first: features that go together bend
+# more than a diagonal says, and a step that must be shortened takes two passes
+TIMID_FOR = 3
 # numbers that the memory may hold
 MEMORY_NUMBERS = 2**25
 
@@ -26,12 +30,14 @@ class Memory:
         moves, changes: each (p,).
         diagonal: of a matrix near the Hessian (p,): what is known without moves.
         steps: taken so far.
+        timid: how many steps more the diagonal is scaled to the last change.
     """
 
     moves: tuple[Array, ...]
     changes: tuple[Array, ...]
     diagonal: Array
     steps: int = 0
+    timid: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,8 @@ class Lbfgs(Solver):
                 return replace(state, memory=replace(memory, moves=(), changes=()), step=0.0)
             return replace(state, stalled=STALLED)
         after, length = found
-        remembered = self._remember(memory, now, after, kink)
+        timid = TIMID_FOR if length < 1 else max(0, memory.timid - 1)
+        remembered = replace(self._remember(memory, now, after, kink), timid=timid)
         return replace(state, evaluation=after, step=length, memory=remembered)
 
     def _remember(self, memory: Memory, now: Evaluation, after: Evaluation, kink: Array) -> Memory:
@@ -132,6 +139,10 @@ def _two_loops(memory: Memory, gradient: Array) -> Array:
         weights.append(weight)
         q -= weight * change
     q /= memory.diagonal
+    if memory.timid and pairs:
+        move, change = pairs[-1]
+        # Nocedal and Wright, (7.20), in the diagonal's units
+        q *= min(1.0, float(move @ change) / float(change @ (change / memory.diagonal)))
     for (move, change), weight in zip(pairs, reversed(weights), strict=True):
         q += move * (weight - float(change @ q) / float(move @ change))
     return q

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.objective import Evaluation, Objective, rounding_of
+from w261reg.evaluation import Evaluation, rounding_of
+from w261reg.objective import Objective
 
 Array = NDArray[np.float64]
 

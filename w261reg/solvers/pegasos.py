@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from w261reg.aggregators import LocalSteps
 from w261reg.errors import InputError
+from w261reg.evaluation import Evaluation
 from w261reg.losses import Loss
-from w261reg.objective import Evaluation, Objective
+from w261reg.objective import Objective
 from w261reg.solvers.base import FirstPass, Solver, State, start_at
 from w261reg.solvers.planes import Floor, Planes, floor
 
@@ -116,7 +117,7 @@ class Pegasos(Solver):
 
 
 def _ridge(objective: Objective) -> Array:
-    return objective.penalty_diagonal(np.zeros(objective.dataset.n_features))
+    return objective.regularizer.diagonal(objective.zero)
 
 
 def _proven(at: Evaluation, bound: float) -> Evaluation:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.objective import Evaluation, Objective
+from w261reg.evaluation import Evaluation
+from w261reg.objective import Objective
 from w261reg.solvers.base import FirstPass, Solver, State, start_at
 from w261reg.solvers.line_search import STALLED, Ray, search
 from w261reg.solvers.linear import solve

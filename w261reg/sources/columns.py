@@ -28,7 +28,13 @@ class Columns:
         label, weight: column names, or None.
         classes: whether the label's values are classes, to be counted.
         positive: the label value that counts as 1; None takes the numbers as they are.
+        levels: of a loss of several classes: the label's values, whose codes 0 to K - 1 are y;
+            () before they are found. None for other losses.
         count: n where `names` is empty.
+        sigma: column of the standard deviation of each row's noise, or None.
+        group: column of the groups of rows of equal noise, or None. Blocks then have one further
+            column, behind the features: the position of the row's group in `groups`.
+        groups: the values of `group`, in order.
     """
 
     columns: tuple[str, ...]
@@ -38,12 +44,27 @@ class Columns:
     weight: str | None = None
     classes: bool = False
     positive: str | float | None = None
+    levels: tuple[Any, ...] | None = None
     count: int = 0
+    sigma: str | None = None
+    group: str | None = None
+    groups: tuple[Any, ...] = ()
 
     @property
     def n_features(self) -> int:
         """n."""
         return len(self.names) or self.count
+
+    @property
+    def width(self) -> int:
+        """Columns of a block."""
+        return self.n_features + (self.group is not None)
+
+    @property
+    def beside(self) -> list[str]:
+        """The columns that say something of the rows beside their features."""
+        roles = (self.label, self.weight, self.sigma, self.group)
+        return [column for column in roles if column is not None]
 
     def for_tasks(self) -> "Columns":
         """The same without the names of a vector's elements, of which there may be millions."""
@@ -52,12 +73,19 @@ class Columns:
     @property
     def needed(self) -> list[str]:
         """All columns that are read, each once."""
-        extra = [column for column in (self.label, self.weight) if column is not None]
-        return list(dict.fromkeys([*self.columns, *extra]))
+        return list(dict.fromkeys([*self.columns, *self.beside]))
+
+    def values_of(self, column: str) -> "Columns":
+        """That column as a label, with the weight and without features, to find its values."""
+        alone = replace(self, columns=(), names=(), vector=False, count=0)
+        return alone._bare(label=column, weight=self.weight, classes=True, levels=())
 
     def without_label(self) -> "Columns":
         """The same features, for prediction."""
-        return replace(self, label=None, weight=None, classes=False, positive=None)
+        return self._bare(label=None, weight=None, classes=False, levels=None)
+
+    def _bare(self, **changes: Any) -> "Columns":
+        return replace(self, positive=None, sigma=None, group=None, groups=(), **changes)
 
 
 def is_numeric(kind: pa.DataType) -> bool:
@@ -76,6 +104,11 @@ def is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return is_text(kind.value_type)
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
+
+
+def is_level(kind: pa.DataType) -> bool:
+    """Whether a column of this type can name groups of rows."""
+    return is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
 
 
 def is_vector(kind: pa.DataType) -> bool:
@@ -102,7 +135,7 @@ def to_block(batch: pa.RecordBatch, columns: Columns) -> Block:
     if rows.defects:
         nothing = np.zeros(0)
         census = Census(batch.num_rows, rows.defects)
-        return DenseBlock.of(np.zeros((0, columns.n_features)), nothing, nothing, census)
+        return DenseBlock.of(np.zeros((0, columns.width)), nothing, nothing, census)
     return block
 
 
@@ -115,6 +148,7 @@ class _Rows:
         used: which these are; None is all.
         census: without defects.
         defects: found so far; the features' are added.
+        codes: of the groups of the same rows, where there are groups.
     """
 
     y: Array
@@ -122,6 +156,7 @@ class _Rows:
     used: NDArray[np.bool_] | None
     census: Census
     defects: dict[tuple[str, str], int]
+    codes: Array | None = None
 
 
 def _rows(batch: pa.RecordBatch, columns: Columns) -> _Rows:
@@ -134,15 +169,56 @@ def _rows(batch: pa.RecordBatch, columns: Columns) -> _Rows:
         weight = _numbers(batch.column(columns.weight), columns.weight, defects)
         if (negative := int((weight < 0).sum())) > 0:
             defects[columns.weight, "negative"] = negative
-    positive = weight > 0
+    own = weight
+    if columns.sigma is not None:
+        sigma = _sigma(batch.column(columns.sigma), columns.sigma, own, defects)
+        if not defects:
+            log_sigma = float(own[own > 0] @ np.log(sigma[own > 0]))
+            census = replace(census, counted=float(own.sum()), log_sigma=log_sigma)
+            weight = own / sigma / sigma
+    positive = own > 0
     used = None if positive.all() else positive
-    if columns.classes and columns.label is not None and not defects:
-        label = batch.column(columns.label)
-        labels = _classes(label if used is None else label.filter(pa.array(used)))
-        census = replace(census, labels=labels)
     if used is not None:
         y, weight = y[used], weight[used]
-    return _Rows(y, weight, used, census, defects)
+    if columns.classes and columns.label is not None and not defects:
+        label = batch.column(columns.label)
+        label = label if used is None else label.filter(pa.array(used))
+        census = replace(census, labels=_classes(label, columns.levels is not None))
+        if columns.levels:
+            y = _codes(label, columns)
+    groups = None
+    if columns.group is not None:
+        group = batch.column(columns.group)
+        groups = _groups(group if used is None else group.filter(pa.array(used)), columns, defects)
+    return _Rows(y, weight, used, census, defects, groups)
+
+
+def _sigma(
+    column: pa.Array, name: str, weight: Array, defects: dict[tuple[str, str], int]
+) -> Array:
+    """The standard deviations; all must be > 0, and s/sigma^2 a number."""
+    sigma = _numbers(column, name, defects)
+    if (short := int(((sigma <= 0) & np.isfinite(sigma)).sum())) > 0:
+        defects[name, "non-positive"] = short
+    with np.errstate(all="ignore"):
+        precision = weight / sigma / sigma
+        extreme = (sigma > 0) & (weight > 0) & ~((precision > 0) & np.isfinite(precision))
+    if (count := int((extreme & np.isfinite(sigma)).sum())) > 0:
+        defects[name, "extreme"] = count
+    return sigma
+
+
+def _groups(column: pa.Array, columns: Columns, defects: dict[tuple[str, str], int]) -> Array:
+    """The position of the group of each row of positive weight (b,)."""
+    assert columns.group is not None
+    if column.null_count:
+        defects[columns.group, "null"] = column.null_count
+    if is_text(column.type):
+        column = pc.cast(column, pa.string())
+    found = pc.index_in(column, pa.array(columns.groups, column.type))
+    if (unknown := found.null_count - column.null_count) > 0:
+        defects[columns.group, "unknown"] = unknown
+    return plain(pc.fill_null(found, 0)).astype(np.float64)
 
 
 def _of_vectors(batch: pa.RecordBatch, columns: Columns, rows: _Rows) -> Block:
@@ -152,11 +228,16 @@ def _of_vectors(batch: pa.RecordBatch, columns: Columns, rows: _Rows) -> Block:
     _count(rows.defects, name, 0, np.ravel(x.data if isinstance(x, sparse.csr_array) else x))
     if column.null_count:
         rows.defects[name, "null"] = column.null_count
-    y, weight = rows.y, rows.weight
+    y, weight, codes = rows.y, rows.weight, rows.codes
     if rows.defects:  # rows may be missing in x, and none is used
         x, y, weight = x[:0], y[:0], weight[:0]
+        codes = None if codes is None else codes[:0]
     elif rows.used is not None:
         x = x[rows.used]
+    if codes is not None and isinstance(x, sparse.csr_array):
+        x = sparse.csr_array(sparse.hstack([x, sparse.csr_array(codes[:, None])], format="csr"))
+    elif codes is not None:
+        x = np.column_stack([np.asarray(x), codes])
     if isinstance(x, sparse.csr_array):
         return SparseBlock.of(x, y, weight, rows.census)
     return DenseBlock.of(x, y, weight, rows.census)
@@ -171,8 +252,10 @@ def _of_numbers(batch: pa.RecordBatch, columns: Columns, rows: _Rows) -> Block:
                     _count(rows.defects, name, batch.column(name).null_count, values)
                 values = values[rows.used]
             yield values
+        if rows.codes is not None:
+            yield rows.codes
 
-    n = len(columns.columns)
+    n = len(columns.columns) + (rows.codes is not None)
     block = DenseBlock.of_columns(each(), n, rows.y, rows.weight, rows.census)
     if block.bounds is not None and not np.isfinite(block.bounds).all():
         for name in columns.columns:
@@ -227,6 +310,8 @@ def _label(column: pa.Array, columns: Columns, defects: dict[tuple[str, str], in
     if is_text(column.type):
         if column.null_count:
             defects[columns.label, "null"] = column.null_count
+        if columns.positive is None:
+            return np.zeros(len(column))  # `_codes` tells them apart
         text = pc.cast(column, pa.string())
         equal = pc.equal(text, pa.scalar(str(columns.positive), pa.string()))
         return plain(pc.fill_null(equal, False)).astype(np.float64)
@@ -236,10 +321,35 @@ def _label(column: pa.Array, columns: Columns, defects: dict[tuple[str, str], in
     return values
 
 
-def _classes(column: pa.Array) -> Mapping[str | float, int]:
+def _codes(column: pa.Array, columns: Columns) -> Array:
+    """The positions of a label's values in the levels. Raises InputError where one is not there."""
+    levels = list(columns.levels or ())
+    if is_text(column.type):
+        found = pc.index_in(pc.cast(column, pa.string()), value_set=pa.array(levels, pa.string()))
+        codes = plain(pc.fill_null(found, -1)).astype(np.int64)
+        known = codes >= 0
+    else:
+        exact = pa.types.is_integer(column.type) and all(type(own) is int for own in levels)
+        values = plain(column) if exact else _float(column)
+        there = np.array(levels, dtype=None if exact else np.float64)
+        codes = np.minimum(np.searchsorted(there, values), len(there) - 1)
+        known = there[codes] == values
+    if not known.all():
+        value = column[int(np.flatnonzero(~known)[0])].as_py()
+        shown = ", ".join(map(str, levels[:6])) + (", ..." if len(levels) > 6 else "")
+        raise InputError(
+            f"label column {columns.label!r} has the value {value!r}, which the model does not "
+            f"know: {shown}"
+        )
+    return codes.astype(np.float64)
+
+
+def _classes(column: pa.Array, typed: bool) -> Mapping[Any, int]:
+    """Rows by label value: text and numbers or, if `typed`, also integers and truth values."""
+    whole = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
     if is_text(column.type):
         column = pc.cast(column, pa.string())
-    else:
+    elif not (typed and whole):
         column = pc.cast(column, pa.float64(), safe=False)
     counts = {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
     return dict(sorted(counts.items())[:MAX_LABELS])
