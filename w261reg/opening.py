@@ -49,7 +49,7 @@ def open_training(data: Any, label: Any, weight: Any, settings: Settings) -> Ite
         try:
             yield opened
         finally:
-            opened.dataset.release()
+            opened.dataset.release_later()
 
 
 @contextmanager

@@ -10,10 +10,18 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from py4j.protocol import Py4JError
-from pyspark import RDD, SparkContext, StorageLevel, TaskContext, cloudpickle
+from pyspark import (
+    RDD,
+    InheritableThread,
+    SparkContext,
+    StorageLevel,
+    TaskContext,
+    cloudpickle,
+)
 
 from w261reg.aggregators.base import Aggregator
 from w261reg.blocks.store import Lost, Packed, remove
+from w261reg.datasets import later
 from w261reg.datasets.base import Dataset
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
@@ -127,12 +135,18 @@ class RddDataset(Dataset):
             places = [self.context.parallelize(range(tasks), tasks)]
         for place in places:
             try:
-                with described(self.context, "release"), spark_failures("release"):
+                with spark_failures("release"), described(self.context, "release"):
                     self.context.runJob(place, delete)
-            except (InputError, ComputeError) as error:
+            except (InputError, ComputeError, AttributeError) as error:
                 # a Spark that has gone takes its files along; the answer is not to be lost for it
+                if isinstance(error, AttributeError) and self.context._jsc is not None:
+                    raise
                 log.debug("packed blocks could not be deleted: %s", error)
         self._forget()
+
+    def release_later(self) -> None:
+        if self.generations or self.spoiled:
+            later.start(InheritableThread(self.release, name="w261reg release"))
 
     def _forget(self) -> None:
         for generation in self.generations:
