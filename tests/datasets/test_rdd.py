@@ -238,7 +238,7 @@ def test_the_end_of_a_session_or_process_waits_for_it(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert run.returncode == 7, run.stderr
     assert "Traceback" not in run.stderr
