@@ -143,7 +143,7 @@ def test_scores_of_any_cut(monkeypatch: pytest.MonkeyPatch, as_sparse: bool) -> 
     one = LocalDataset(leaves_of(X, CODES.astype(float), WEIGHT, 1), N)
     whole = without_matrix(scores.metrics(one.aggregate(scores)))
     leaves = leaves_of(X, CODES.astype(float), WEIGHT, 7, as_sparse)
-    monkeypatch.setattr("w261reg.aggregators.class_scores.PIECE_VALUES", 20)
+    monkeypatch.setattr("w261reg.aggregators.base.PIECE_NUMBERS", 20)
     state = LocalDataset(leaves, N).aggregate(scores)
     assert state.confusion.sum() == WEIGHT.sum() == state.weight
     assert without_matrix(scores.metrics(state)) == pytest.approx(whole, rel=1e-12)

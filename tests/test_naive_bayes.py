@@ -138,7 +138,7 @@ def test_counts_are_sums_over_classes(monkeypatch: pytest.MonkeyPatch, as_sparse
     np.testing.assert_array_equal(found.low, x.min(axis=0))
     assert found.rows == ROWS
     # rows of many classes are taken a few at a time
-    monkeypatch.setattr("w261reg.aggregators.class_scores.PIECE_VALUES", 16 * K)
+    monkeypatch.setattr("w261reg.aggregators.base.PIECE_NUMBERS", 16 * K)
     few = LocalDataset(leaves, N).aggregate(CountClasses(N, K))
     np.testing.assert_allclose(few.sums, found.sums, rtol=1e-13)
     assert few.rows == ROWS

@@ -72,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("data", metavar="DATA", help=TABLE)
     evaluate.add_argument("--label", required=True, metavar="COL", help="label column")
     evaluate.add_argument("--weight", metavar="COL", help="column of row weights")
+    about = "column of the standard deviation of each row's noise, for loss mse"
+    evaluate.add_argument("--sigma", metavar="COL", help=about)
     evaluate.add_argument("--loss", metavar="FILE.py:NAME", help=ANEW)
     evaluate.add_argument("--master", metavar="URL", help=MASTER)
 
@@ -106,7 +108,13 @@ def _option(group: Any, flag: str, about: str, **options: Any) -> None:
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     _add_data(command)
-    _add_problem(command.add_argument_group("problem"))
+    problem = command.add_argument_group("problem")
+    _add_problem(problem)
+    about = (
+        "column of groups of rows (text, integers or booleans), for loss mse: each group's noise "
+        "has a variance of its own, which is estimated together with the coefficients"
+    )
+    _option(problem, "--noise-group", about, metavar="COL")
     _add_solver(command.add_argument_group("solver"))
     _add_run(command.add_argument_group("run"))
 
@@ -119,6 +127,11 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     _option(data, "--positive", about, metavar="VALUE")
     _option(data, "--features", "feature columns; default: all others", metavar="C1,C2,...")
     _option(data, "--weight", "column of row weights >= 0", metavar="COL")
+    about = (
+        "column of the standard deviation of each row's noise, > 0, for loss mse: a row counts "
+        "1/sigma^2, and the model has standard errors"
+    )
+    _option(data, "--sigma", about, metavar="COL")
 
 
 def _add_problem(group: Any) -> None:

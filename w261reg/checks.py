@@ -24,7 +24,8 @@ def check_census(census: Census, columns: Columns) -> None:
 
 
 def _defects(census: Census, columns: Columns) -> list[str]:
-    roles = {columns.label: "label", columns.weight: "weight"}
+    roles = {columns.sigma: "sigma", columns.group: "noise_group"}
+    roles |= {columns.label: "label", columns.weight: "weight"}
     lines = []
     for (column, kind), count in sorted(census.defects.items()):
         role = roles.get(column, "feature")
@@ -68,6 +69,22 @@ def classes_in(census: Census, columns: Columns, loss: Loss) -> tuple[Any, ...]:
             f"{where} has one class only: {_plain(labels[0])}; loss {loss.name} needs two or more"
         )
     return tuple(_integral(value) for value in labels)
+
+
+def groups_in(census: Census, columns: Columns) -> tuple[Any, ...]:
+    """The values of the column of groups, sorted, each in its own type.
+
+    Raises:
+        InputError: they cannot be read, or are too many.
+    """
+    check_census(census, columns)
+    if not census.labels:
+        raise InputError(f"weight column {columns.weight!r} is 0 in every row")
+    if len(census.labels) > MAX_CLASSES:
+        raise InputError(
+            f"noise_group column {columns.group!r} has more than {MAX_CLASSES:,} values"
+        )
+    return tuple(census.labels)
 
 
 def check_summary(summary: Summary, columns: Columns, loss: Loss) -> list[Any] | None:

@@ -97,7 +97,12 @@ def _evaluate(arguments: dict[str, Any]) -> int:
 
     model = load(arguments["model"], arguments["loss"])
     metrics = evaluate(
-        model, arguments["data"], arguments["label"], arguments["weight"], arguments["master"]
+        model,
+        arguments["data"],
+        arguments["label"],
+        arguments["weight"],
+        arguments["master"],
+        arguments["sigma"],
     )
     print(dumps(plain(metrics)), end="")
     return OK

@@ -118,9 +118,14 @@ def fit_pyspark(
         label = (label == F.lit(columns.positive)).cast("double")
     table = frame.withColumn("__label", label.cast("double"))
     options: dict[str, Any] = {}
-    if columns.weight is not None:
-        table = table.withColumn("__weight", F.col(_quoted(columns.weight)).cast("double"))
-        table = table.where("__weight > 0")
+    if columns.weight is not None or columns.sigma is not None:
+        weight = F.lit(1.0)
+        if columns.weight is not None:
+            weight = F.col(_quoted(columns.weight)).cast("double")
+        if columns.sigma is not None:
+            sigma = F.col(_quoted(columns.sigma)).cast("double")
+            weight = weight / sigma / sigma
+        table = table.withColumn("__weight", weight).where("__weight > 0")
         options["weightCol"] = "__weight"
     with spark_failures("pyspark.ml"):
         if columns.vector:
@@ -202,6 +207,10 @@ def check_comparable(settings: Settings, standard_scaler: bool) -> None:
     """Raise InputError where pyspark.ml, or StandardScaler, would not solve the same problem."""
     if ".py:" in settings.loss:
         raise InputError(f"compare needs a loss that pyspark.ml has, not {settings.loss}")
+    if settings.noise_group is not None:
+        raise InputError(
+            f"compare has no noise_group, which pyspark.ml has not: {settings.noise_group!r}"
+        )
     if settings.penalties or settings.penalty:
         names = ", ".join([*settings.penalties, *filter(None, [settings.penalty])])
         raise InputError(f"compare needs L1 and L2 only: pyspark.ml has no {names}")
@@ -216,7 +225,7 @@ def check_comparable(settings: Settings, standard_scaler: bool) -> None:
         return
     if not settings.standardization:
         raise InputError("standard_scaler needs standardization, or the problems differ")
-    if settings.weight is not None:
+    if settings.weight is not None or settings.sigma is not None:
         raise InputError("standard_scaler ignores weights, so the problems would differ")
     if not settings.fit_intercept:
         raise InputError("standard_scaler subtracts means, which needs an intercept")

@@ -49,6 +49,8 @@ class Settings:
         positive: the label value that counts as 1.
         features: feature columns; None is all others.
         weight: column of row weights >= 0; None is 1 each.
+        sigma: column of the standard deviation of each row's noise, > 0, for mse; or None.
+        noise_group: column of groups of rows whose noise has a variance each, for mse; or None.
         loss: a name in LOSSES, or path.py:Name.
         reg_param: strength of the penalty, >= 0, in the convention's terms.
         elastic_net_param: 0 is L2, 1 is L1.
@@ -81,6 +83,8 @@ class Settings:
     positive: str | float | None = None
     features: tuple[str, ...] | None = None
     weight: str | None = None
+    sigma: str | None = None
+    noise_group: str | None = None
     loss: str = ""
     reg_param: float = 0.0
     elastic_net_param: float = 0.0
@@ -131,6 +135,7 @@ class Settings:
                 f"{self.step_size}"
             )
         _check_steps(self)
+        _check_noise(self)
         checked = replace(
             self,
             reg_param=_number("reg_param", self.reg_param, low=0.0),
@@ -220,7 +225,7 @@ class Settings:
                 raise InputError(f"{key!r} is not a setting; there are {', '.join(sorted(every))}")
         chosen = {key: value for key, value in values.items() if key in known}
         texts = ("data", "label", "weight", "loss", "convention", "solver", "storage", "master")
-        for key in (*texts, "penalty", "step_rule"):
+        for key in (*texts, "penalty", "step_rule", "sigma", "noise_group"):
             if key in chosen and chosen[key] is not None and not isinstance(chosen[key], str):
                 raise InputError(f"{key} must be text, not {chosen[key]!r}")
         for key in ("fit_intercept", "standardization"):
@@ -275,6 +280,43 @@ def _check_steps(settings: Settings) -> None:
         raise InputError(
             "seed is for mini-batches: solver sgd, or batch_rows with "
             f"{', '.join(s for s in stochastic if s != 'sgd')}; not {name}: {settings.seed}"
+        )
+
+
+def _check_noise(settings: Settings) -> None:
+    """Raise InputError where rows of different noise do not go with the rest."""
+    sigma, group = settings.sigma, settings.noise_group
+    if sigma is not None and group is not None:
+        raise InputError(f"sigma and noise_group must not both be given: {sigma!r} and {group!r}")
+    for name, column in (("sigma", sigma), ("noise_group", group)):
+        if column is not None and settings.loss != "mse":
+            raise InputError(f"{name} is for loss mse, not {settings.loss}: {column!r}")
+    if group is None:
+        return
+    if settings.solver not in ("auto", "gram"):
+        raise InputError(
+            f"noise_group is solved from Gram matrices: solver must be gram or auto, not "
+            f"{settings.solver}"
+        )
+    if settings.step_size is not None:
+        raise InputError(f"step_size is not for noise_group, which takes none: {group!r}")
+    if settings.storage != "float64":
+        raise InputError(f"noise_group stores no features: storage must not be {settings.storage}")
+    if settings.penalty is not None:
+        raise InputError(f"noise_group needs penalties L2 and smooth only, not {settings.penalty}")
+    for option in settings.penalties:
+        if not PENALTIES[penalty_options()[option]].quadratic:
+            raise InputError(f"noise_group needs penalties L2 and smooth only, not {option}")
+    given = _number("reg_param", settings.reg_param, low=0.0)
+    if given and _number("elastic_net_param", settings.elastic_net_param, 0.0, 1.0) > 0:
+        raise InputError(
+            "noise_group needs a penalty without an L1 part: elastic_net_param must be 0, not "
+            f"{settings.elastic_net_param:g}"
+        )
+    if given and settings.convention != "canonical":
+        raise InputError(
+            "noise_group with reg_param > 0 needs convention canonical, for the loss is a negative "
+            f"log likelihood, which convention {settings.convention} says nothing of"
         )
 
 

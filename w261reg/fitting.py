@@ -21,12 +21,15 @@ from w261reg.aggregators import (
     Sums,
 )
 from w261reg.aggregators.census import TakeCensus
+from w261reg.blocks import Census
 from w261reg.checks import check_census, check_summary
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
 from w261reg.head_start import HeadStart, head_start
-from w261reg.likelihood import Moments, count_nonzero, likelihood
+from w261reg.heteroscedastic import fit_groups
+from w261reg.information import account, known_covariance
+from w261reg.likelihood import Moments, Noise, count_nonzero, likelihood
 from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
 from w261reg.naive_bayes import fit_counts
@@ -79,6 +82,8 @@ def fit(
         InputError: the data or the settings cannot be used.
         ComputeError: a pass failed.
     """
+    if columns.group is not None:
+        return _fit_groups(settings, dataset, columns, spark, began)
     loss = get_loss(settings.loss).of_classes(len(columns.levels or ()))
     if loss.counted:
         return _fit_counts(settings, dataset, columns, spark, began)
@@ -113,11 +118,7 @@ def fit(
         objective.head = ahead.evaluation(objective, first.sums)
     if ahead is not None and objective.head is not None:
         log.info(f"starts at the optimum of {ahead.rows:,} rows, read beforehand")
-    constant = np.setdiff1d(np.arange(n), objective.coordinates.active)
-    if len(constant):
-        names = [columns.names[j] for j in constant[:5]]
-        more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
-        log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
+    _name_constants(objective, columns)
     log.info("solver %s: %s", choice.solver, choice.why)
     if warm is not None and kind.ignores_start:
         log.info("warm start: of no use to a solver that needs one pass")
@@ -137,7 +138,10 @@ def fit(
         objective.rider = partial(scorer, loss, rows=summary.rows)
     result = minimise(solver, objective, start, _monitor, began)
     model = _model(settings, objective, columns, result, choice, classes, spark)
-    model = replace(model, metrics={"train": _train_metrics(objective, result, model)})
+    noise = _noise(summary.census, columns)
+    model = replace(model, metrics={"train": _train_metrics(objective, result, model, noise)})
+    if noise is not None:
+        model = replace(model, **account(known_covariance(objective, result), n))
     seconds = time.perf_counter() - began
     log.info("%s: %s", model.status, model.message)
     return Fit(replace(model, seconds=seconds), objective, columns)
@@ -166,6 +170,42 @@ def _size(dataset: Dataset, loss: Loss, previewed: bool) -> Size:
         previewed=previewed,
         outputs=loss.outputs,
     )
+
+
+def _fit_groups(
+    settings: Settings, dataset: Dataset, columns: Columns, spark: str | None, began: float
+) -> Fit:
+    """A fit whose rows' noise has one unknown variance a group."""
+    found = fit_groups(settings, dataset, columns, _monitor, began)
+    objective, result = found.objective, found.result
+    _name_constants(objective, columns)
+    if settings.warm_start is not None:
+        log.info("warm start: of no use to a solver that needs one pass")
+    choice = Choice("gram", "the Gram matrices of the groups hold the whole problem", {})
+    model = _model(settings, objective, columns, result, choice, None, spark)
+    model = replace(
+        model,
+        metrics={"train": found.metrics},
+        noise_groups=found.groups,
+        lambda_max=None,
+        **account(found.covariance, dataset.n_features),
+    )
+    log.info("%s: %s", model.status, model.message)
+    return Fit(replace(model, seconds=time.perf_counter() - began), objective, columns)
+
+
+def _name_constants(objective: Objective, columns: Columns) -> None:
+    """Warn of features without spread."""
+    constant = np.setdiff1d(np.arange(len(columns.names)), objective.coordinates.active)
+    if len(constant):
+        names = [columns.names[j] for j in constant[:5]]
+        more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
+        log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
+
+
+def _noise(census: Census, columns: Columns) -> Noise | None:
+    """The known noise of the rows, if it is."""
+    return None if columns.sigma is None else Noise(census.counted, census.log_sigma)
 
 
 @dataclass(frozen=True)
@@ -313,7 +353,9 @@ def _lambda_max(settings: Settings, objective: Objective, solver: str) -> float 
     return objective.lambda_max(bool(settings.standardization))
 
 
-def _train_metrics(objective: Objective, result: FitResult, model: Model) -> dict[str, float]:
+def _train_metrics(
+    objective: Objective, result: FitResult, model: Model, noise: Noise | None
+) -> dict[str, float]:
     """How well the model predicts its own training rows; a pass only where one is needed."""
     if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept).all()):
         return {"rows": model.rows}
@@ -324,21 +366,21 @@ def _train_metrics(objective: Objective, result: FitResult, model: Model) -> dic
         found = {"rows": model.rows, "mse": mse, "rmse": mse**0.5, "r2": r2}
         summary = objective.summary
         moments = Moments(summary.weight, mse / 2, summary.y_mean, variance)
-        return found | _likelihood(objective.loss, moments, model)
+        return found | _likelihood(objective.loss, moments, model, noise)
     scores = scorer(objective.loss, model.weights, model.intercept, model.rows)
     if objective.ridden and np.array_equal(objective.ridden[0], result.evaluation.theta):
         return _metrics(scores, objective.ridden[1], model)
     return _metrics(scores, objective.dataset.aggregate(scores), model)
 
 
-def _metrics(scores: Any, state: Any, model: Model) -> dict[str, float]:
+def _metrics(scores: Any, state: Any, model: Model, noise: Noise | None = None) -> dict[str, float]:
     """How well the model predicts the rows of these scores."""
     found: dict[str, float] = scores.metrics(state)
-    return found | _likelihood(scores.loss, Moments(*scores.moments(state)), model)
+    return found | _likelihood(scores.loss, Moments(*scores.moments(state)), model, noise)
 
 
-def _likelihood(loss: Loss, rows: Moments, model: Model) -> dict[str, float]:
-    return likelihood(loss, rows, model.fit_intercept, count_nonzero(model.weights))
+def _likelihood(loss: Loss, rows: Moments, model: Model, noise: Noise | None) -> dict[str, float]:
+    return likelihood(loss, rows, model.fit_intercept, count_nonzero(model.weights), noise)
 
 
 def scorer(loss: Loss, w: Array, b: Any, rows: int = 0) -> Any:
@@ -368,4 +410,4 @@ def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[s
                     f"label column {columns.label!r} has the value {value!r}, which the model does "
                     f"not know: {', '.join(map(str, known))}"
                 )
-    return _metrics(scores, state, model)
+    return _metrics(scores, state, model, _noise(census, columns))

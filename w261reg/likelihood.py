@@ -35,7 +35,24 @@ class Moments:
     shares: Array | None = None
 
 
-def likelihood(loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class Noise:
+    """What is known of Gaussian noise beside the weights s/sigma^2 of the rows.
+
+    Attributes:
+        weight: sum s.
+        log_sigma: sum s log sigma.
+        estimated: how many sigmas were estimated.
+    """
+
+    weight: float
+    log_sigma: float
+    estimated: int = 0
+
+
+def likelihood(
+    loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int, noise: Noise | None = None
+) -> dict[str, float]:
     """The statistics by name; none for a loss that is not a likelihood.
 
     Args:
@@ -43,6 +60,7 @@ def likelihood(loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int) -> 
         rows: sums of the rows.
         fit_intercept: whether the null model, too, has an intercept: the best of these rows.
         nonzero: coefficients that are parameters, as `count_nonzero` counts them.
+        noise: of rows whose weights are s/sigma^2; None is one unknown variance for all.
 
     Returns:
         log_likelihood; null_deviance and residual_deviance, 2 (log likelihood of a model that fits
@@ -54,8 +72,10 @@ def likelihood(loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int) -> 
         model without an intercept, 2 S log 2. Gaussian: the variance is that of most likelihood,
         RSS/S of these rows, and as in R a parameter that counts; statsmodels, which does not count
         it, has an aic that is 2 less. A parameter is a coefficient other than 0 or an intercept:
-        under L2 that is more than the effective number. Multinomial: as Bernoulli, with
-        the classes' shares or 1/K in the null model, and K - 1 intercepts.
+        under L2 that is more than the effective number. With `noise` the deviances are sums of
+        s (y - z)^2/sigma^2, the log likelihood is - deviance/2 - sum s log(sigma sqrt(2 pi)), and
+        the sigmas that were estimated count. Multinomial: as Bernoulli, with the classes' shares or
+        1/K in the null model, and K - 1 intercepts.
     """
     parameters = nonzero + fit_intercept
     if loss.family == "bernoulli":
@@ -75,9 +95,14 @@ def likelihood(loss: Loss, rows: Moments, fit_intercept: bool, nonzero: int) -> 
         residual_deviance = rows.weight * variance
         square = 0.0 if fit_intercept else rows.y_mean * rows.y_mean
         null_deviance = rows.weight * (rows.y_variance + square)
-        log_density = -math.log(2 * math.pi * variance) - 1 if variance > 0 else math.inf
-        log_likelihood = rows.weight / 2 * log_density
-        parameters += 1
+        if noise is not None:
+            normal = noise.weight / 2 * math.log(2 * math.pi) + noise.log_sigma
+            log_likelihood = -residual_deviance / 2 - normal
+            parameters += noise.estimated
+        else:
+            log_density = -math.log(2 * math.pi * variance) - 1 if variance > 0 else math.inf
+            log_likelihood = rows.weight / 2 * log_density
+            parameters += 1
     else:
         return {}
     return {

@@ -50,15 +50,20 @@ class Model:
         penalty_params: strengths of further penalties and, where it was given, the order of the
             features that they go by; by their options' names.
         l1, l2: the effective canonical strengths.
-        objective: canonical F at the coefficients.
+        objective: canonical F at the coefficients; with `noise_group` the mean negative log
+            likelihood and the penalty.
         status: converged, max_iter, diverged or separated; message is the sentence.
         optimality_residual: scale-free; `tol` bounds it. Of pegasos the relative duality gap.
         suboptimality_bound: objective - optimum is proven to be at most this; None without proof.
         n_iter, n_passes: iterations, and passes over the data with that which packs it.
         solver, why_solver: which solver, and why that one.
         solver_estimates: passes and seconds that each candidate of `auto` was expected to take.
-        rows, sum_of_weights: rows of positive weight, and S.
-        standard_errors: None: not computed yet.
+        rows, sum_of_weights: rows of positive weight, and S: with `sigma` that of s/sigma^2.
+        standard_errors: of the coefficients (n,), where `sigma` or `noise_group` was given and
+            there is no penalty, under which they would leave out the bias; else None.
+        covariance: (X' diag(s/sigma^2) X)^-1 of the coefficients on the raw scale, in the
+            features' order, the intercept last; None where there are no standard errors.
+        noise_groups: group, rows, sum_of_weights and sigma of each group of `noise_group`.
         condition_number: of the last linear system, scaled; None where none was solved.
         standard_deviations: of the features (n,), by the convention's divisor.
         constant_features: names of those without spread, whose coefficient is 0.
@@ -112,6 +117,8 @@ class Model:
     storage_bound: float | None = None
     own_sources: dict[str, str] = field(default_factory=dict)
     lambda_max: float | None = None
+    covariance: list[list[float]] | None = None
+    noise_groups: list[dict[str, Any]] | None = None
     seconds: float = 0.0
     history: tuple[Iteration, ...] = ()
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -389,6 +396,7 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     for added in ("solver_estimates", "storage", "storage_bound", "own_sources", "lambda_max"):
         values.setdefault(added, {} if added in ("solver_estimates", "own_sources") else None)
     values["storage"] = values["storage"] or "float64"
+    values = {"covariance": None, "noise_groups": None, **values}
     missing = [name for name in wanted if name not in values]
     if missing or values["weights"] is None:
         name = "coefficients" if missing == ["weights"] or not missing else missing[0]

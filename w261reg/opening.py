@@ -12,12 +12,13 @@ import numpy as np
 from scipy import sparse
 
 from w261reg.aggregators.census import TakeCensus
-from w261reg.checks import classes_in
+from w261reg.checks import classes_in, groups_in
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError, Unreachable
+from w261reg.heteroscedastic import check_groups
 from w261reg.losses import get_loss
 from w261reg.session import session
 from w261reg.sources import Columns, Source, array_source, open_path, source_of
@@ -45,9 +46,17 @@ class Opened:
 
 
 @contextmanager
-def open_training(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[Opened]:
-    """The dataset of a training problem; released at the end."""
-    with _opened(data, label, weight, settings) as opened:
+def open_training(
+    data: Any, label: Any, weight: Any, settings: Settings, **beside: Any
+) -> Iterator[Opened]:
+    """The dataset of a training problem; released at the end.
+
+    Args:
+        data, label, weight: as given to `train`.
+        settings: checked.
+        beside: sigma and noise_group, as given to `train`.
+    """
+    with _opened(data, label, weight, settings, beside) as opened:
         try:
             yield opened
         finally:
@@ -55,13 +64,15 @@ def open_training(data: Any, label: Any, weight: Any, settings: Settings) -> Ite
 
 
 @contextmanager
-def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[Opened]:
+def _opened(
+    data: Any, label: Any, weight: Any, settings: Settings, beside: dict[str, Any]
+) -> Iterator[Opened]:
     if is_spark_frame(data):
-        _check_names(label, weight)
+        _check_names(label, weight, **beside)
         yield _of_frame(data, settings)
         return
     try:
-        source, label, weight = _source(data, label, weight)
+        source, label, weight = _source(data, label, weight, **beside)
     except Unreachable as error:
         if not _is_parquet(settings.data):
             raise
@@ -71,7 +82,7 @@ def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[
     columns = _chosen(source, replace(settings, label=label, weight=weight))
     if not settings.data:
         columns = _named(source, columns)
-        dataset, columns = _levelled(
+        dataset, columns = _with_values(
             columns, settings, lambda own: local_dataset(source, own, settings.storage)
         )
         yield Opened(_counted(dataset, source), columns, None)
@@ -82,7 +93,7 @@ def _opened(data: Any, label: Any, weight: Any, settings: Settings) -> Iterator[
             return
         columns = _named(source, columns, _mapper(spark.sparkContext))
         context, options = spark.sparkContext, _options(settings)
-        dataset, columns = _levelled(
+        dataset, columns = _with_values(
             columns, settings, lambda own: spark_dataset(context, source, own, None, **options)
         )
         yield Opened(_counted(dataset, source), columns, spark.version)
@@ -98,27 +109,32 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 def _of_frame(frame: "DataFrame", settings: Settings) -> Opened:
     columns, options = _frame_columns(frame, settings), _options(settings)
-    dataset, columns = _levelled(
+    dataset, columns = _with_values(
         columns, settings, lambda own: frame_dataset(frame, own, **options)
     )
     return Opened(dataset, columns, frame.sparkSession.version)
 
 
-def _levelled(
+def _with_values(
     columns: Columns, settings: Settings, dataset_of: Callable[[Columns], Dataset]
 ) -> tuple[Dataset, Columns]:
-    """The dataset; for a loss of several classes, a pass over the label alone finds them first."""
+    """The dataset; a pass over one column alone finds the classes, or groups of rows, first."""
     loss = get_loss(settings.loss)
-    if not loss.multiclass:
+    column = columns.label if loss.multiclass else columns.group
+    if column is None:
         return dataset_of(columns), columns
-    label = dataset_of(columns.label_alone())
+    alone = dataset_of(columns.values_of(column))
     try:
-        levels = classes_in(label.aggregate(TakeCensus(), keep=False), columns, loss)
+        census = alone.aggregate(TakeCensus(), keep=False)
     finally:
-        label.release()
-    columns = replace(columns, levels=levels)
+        alone.release()
+    if loss.multiclass:
+        columns = replace(columns, levels=classes_in(census, columns, loss))
+    else:
+        columns = replace(columns, groups=groups_in(census, columns))
+        check_groups(column, len(columns.groups), columns.n_features)
     dataset = dataset_of(columns)
-    dataset.passes += label.passes
+    dataset.passes += alone.passes
     return dataset, columns
 
 
@@ -154,7 +170,9 @@ def _counted(dataset: Dataset, source: Source) -> Dataset:
     return dataset
 
 
-def _mapper(context: "SparkContext") -> Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]:
+def _mapper(
+    context: "SparkContext",
+) -> Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]:
     """`map`, by Spark tasks."""
 
     def run(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
@@ -166,18 +184,23 @@ def _mapper(context: "SparkContext") -> Callable[[Callable[[Any], Any], Iterable
     return run
 
 
-def _check_names(label: Any, weight: Any) -> None:
-    for name, value in (("label", label), ("weight", weight)):
+def _check_names(label: Any, weight: Any, **beside: Any) -> None:
+    for name, value in {"label": label, "weight": weight, **beside}.items():
         if value is not None and not isinstance(value, str):
             raise InputError(f"{name} must be a column's name where data is a table")
 
 
-def _source(data: Any, label: Any, weight: Any) -> tuple[Source, str | None, str | None]:
+def _source(
+    data: Any, label: Any, weight: Any, **beside: Any
+) -> tuple[Source, str | None, str | None]:
     if isinstance(data, np.ndarray | list) or sparse.issparse(data):
         if label is None or isinstance(label, str):
             raise InputError("label must be the labels (rows,) where data is a matrix")
-        return array_source(data, label, weight)
-    _check_names(label, weight)
+        for name, value in beside.items():
+            if isinstance(value, str):
+                raise InputError(f"{name} must be its values (rows,) where data is a matrix")
+        return array_source(data, label, weight, **beside)
+    _check_names(label, weight, **beside)
     return source_of(data), label, weight
 
 
@@ -196,6 +219,8 @@ def _chosen(source: Source, settings: Settings) -> Columns:
         features=settings.features,
         label=settings.label,
         weight=settings.weight,
+        sigma=settings.sigma,
+        group=settings.noise_group,
         classification=loss.classification,
         positive=settings.positive,
         levels=() if loss.multiclass else None,
@@ -216,7 +241,9 @@ def _frame_columns(frame: "DataFrame", settings: Settings) -> Columns:
     if settings.label is None:
         raise InputError("label is required: the column to predict")
     chosen = settings.features or tuple(
-        name for name in schema.names if name not in (settings.label, settings.weight)
+        name
+        for name in schema.names
+        if name not in (settings.label, settings.weight, settings.sigma, settings.noise_group)
     )
     vectors = [n for n in chosen if n in schema.names and is_vector(schema.field(n).type)]
     loss = get_loss(settings.loss)
@@ -225,6 +252,8 @@ def _frame_columns(frame: "DataFrame", settings: Settings) -> Columns:
         features=settings.features,
         label=settings.label,
         weight=settings.weight,
+        sigma=settings.sigma,
+        group=settings.noise_group,
         classification=loss.classification,
         positive=settings.positive,
         levels=() if loss.multiclass else None,

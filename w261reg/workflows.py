@@ -33,7 +33,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("w261reg")
 
 
-def train(data: Any, label: Any = None, *, weight: Any = None, **settings: Any) -> Model:
+def train(
+    data: Any,
+    label: Any = None,
+    *,
+    weight: Any = None,
+    sigma: Any = None,
+    noise_group: Any = None,
+    **settings: Any,
+) -> Model:
     """Fit a regularized linear model.
 
     Args:
@@ -42,6 +50,8 @@ def train(data: Any, label: Any = None, *, weight: Any = None, **settings: Any) 
             Spark (the running session, or one made for the call); the others in this process.
         label: name of the label column; for a matrix, the labels (m,).
         weight: name of the column of row weights; for a matrix, the weights (m,).
+        sigma: name of the column of each row's standard deviation of the noise, or its values.
+        noise_group: name of the column of the groups of equal noise, or its values.
         settings: those of the command line, by the same names: loss (a name, path.py:Name, or a
             class or object of w261reg.losses.Loss), penalty (also a class), reg_param,
             elastic_net_param, fit_intercept, convention, standardization, solver, step_size,
@@ -56,8 +66,9 @@ def train(data: Any, label: Any = None, *, weight: Any = None, **settings: Any) 
         ComputeError: Spark failed.
     """
     began = time.perf_counter()
-    chosen = _settings(data, label, weight, settings)
-    with open_training(data, label, weight, chosen) as opened:
+    beside = {"sigma": sigma, "noise_group": noise_group}
+    chosen = _settings(data, label, weight, {**settings, **_named(beside)})
+    with open_training(data, label, weight, chosen, **beside) as opened:
         return fit(chosen, opened.dataset, opened.columns, opened.spark, began).model
 
 
@@ -66,6 +77,7 @@ def check_gradient(
     label: Any = None,
     *,
     weight: Any = None,
+    sigma: Any = None,
     at: str | os.PathLike[str] | None = None,
     seed: int = 0,
     **settings: Any,
@@ -73,7 +85,7 @@ def check_gradient(
     """Compare a problem's gradient and Hessian with central differences.
 
     Args:
-        data, label, weight, settings: as for `train`.
+        data, label, weight, sigma, settings: as for `train`.
         at: a model at whose coefficients to compare; None is a random point.
         seed: of the random point, >= 0.
 
@@ -86,13 +98,21 @@ def check_gradient(
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed must be an integer >= 0, not {seed!r}")
-    chosen = _settings(data, label, weight, settings)
+    if settings.get("noise_group") is not None:
+        raise InputError("noise_group has no gradient to check: it is solved in closed form")
+    chosen = _settings(data, label, weight, {**settings, **_named({"sigma": sigma})})
     if get_loss(chosen.loss).counted:
         raise InputError(f"loss {chosen.loss} is not minimised, so it has no gradient to check")
-    with open_training(data, label, weight, chosen) as opened:
+    with open_training(data, label, weight, chosen, sigma=sigma) as opened:
         path = None if at is None else os.fspath(at)
         point = warm_start(path, opened.columns, "at")
         return check_dataset(chosen, opened.dataset, opened.columns, point, seed)
+
+
+def _named(beside: dict[str, Any]) -> dict[str, str]:
+    """Names of further columns; values beside a matrix are a column of the argument's name."""
+    given = {name: value for name, value in beside.items() if value is not None}
+    return {name: value if isinstance(value, str) else name for name, value in given.items()}
 
 
 def _settings(data: Any, label: Any, weight: Any, settings: dict[str, Any]) -> Settings:
@@ -172,10 +192,17 @@ def _compare(
 
 
 def evaluate(
-    model: Model, data: str, label: str, weight: str | None = None, master: str | None = None
+    model: Model,
+    data: str,
+    label: str,
+    weight: str | None = None,
+    master: str | None = None,
+    sigma: str | None = None,
 ) -> dict[str, float]:
     """Metrics of a model on a table: one pass."""
     model.check_finite()
+    if sigma is not None and model.loss != "mse":
+        raise InputError(f"sigma is for loss mse, not {model.loss}: {sigma!r}")
     source = open_path(data)
     loss = model.loss_object
     where = model.columns_in(source.schema)
@@ -188,6 +215,7 @@ def evaluate(
         features=where.columns,
         label=label,
         weight=weight,
+        sigma=sigma,
         classification=loss.classification,
         positive=positive,
         levels=several,

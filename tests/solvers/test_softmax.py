@@ -300,3 +300,17 @@ def test_sums_of_several_models_side_by_side() -> None:
         assert values[j] == pytest.approx(at.objective, rel=1e-14)
         np.testing.assert_allclose(gradients[:, j], at.gradient, rtol=1e-12, atol=1e-15)
         np.testing.assert_allclose(many[j].gradient, at.gradient, rtol=1e-12, atol=1e-15)
+
+
+def test_many_classes_go_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, rng = classes_example(5), np.random.default_rng(2)
+    whole = objective_of(problem)
+    theta = rng.normal(size=whole.p)
+    at = whole.evaluate(theta, 2)
+    monkeypatch.setattr("w261reg.aggregators.base.PIECE_NUMBERS", 90)  # 6 rows for a Hessian
+    parts = objective_of(problem).evaluate(theta, 2)
+    assert parts.objective == pytest.approx(at.objective, rel=1e-14)
+    np.testing.assert_allclose(parts.gradient, at.gradient, rtol=1e-11, atol=1e-15)
+    assert at.hessian is not None
+    assert parts.hessian is not None
+    np.testing.assert_allclose(parts.hessian, at.hessian, rtol=1e-11, atol=1e-15)

@@ -2,11 +2,16 @@
 
 import pickle
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Generic, TypeVar
+
+import numpy as np
 
 from w261reg.blocks import Block
 
 S = TypeVar("S")
+# numbers that a piece of rows may come to: what a task's memory takes at a time
+PIECE_NUMBERS = 2**22
 
 
 class Aggregator(ABC, Generic[S]):
@@ -37,3 +42,14 @@ class Aggregator(ABC, Generic[S]):
     def nbytes(self) -> int:
         """An upper bound of a state's size in bytes when it travels."""
         return len(pickle.dumps(self.zero(), pickle.HIGHEST_PROTOCOL))
+
+
+def pieces(block: Block, width: int) -> Iterator[Block]:
+    """The block in runs of rows, for work that takes `width` numbers a row."""
+    most = max(1, PIECE_NUMBERS // max(1, width))
+    for piece in block.pieces():
+        if piece.rows <= most:
+            yield piece
+            continue
+        for start in range(0, piece.rows, most):
+            yield piece.take(np.arange(start, min(start + most, piece.rows)))

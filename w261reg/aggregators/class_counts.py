@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.aggregators.base import Aggregator
-from w261reg.aggregators.class_scores import pieces
+from w261reg.aggregators.base import Aggregator, pieces
 from w261reg.blocks import Block, Census
 
 Array = NDArray[np.float64]

@@ -1,32 +1,18 @@
 """How well a model of several classes predicts, in one pass."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.aggregators.base import Aggregator
+from w261reg.aggregators.base import Aggregator, pieces
 from w261reg.blocks import Block
 from w261reg.losses import Loss
 
 Array = NDArray[np.float64]
 # classes up to which the confusion matrix is one of the metrics
 MOST_CONFUSED = 20
-# numbers of a piece of rows by classes: what a task's memory takes at a time
-PIECE_VALUES = 2**22
-
-
-def pieces(block: Block, width: int) -> Iterator[Block]:
-    """The block in runs of rows, for work that takes `width` numbers a row."""
-    most = max(1, PIECE_VALUES // width)
-    for piece in block.pieces():
-        if piece.rows <= most:
-            yield piece
-            continue
-        for start in range(0, piece.rows, most):
-            yield piece.take(np.arange(start, min(start + most, piece.rows)))
 
 
 @dataclass

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from w261reg.aggregators.base import pieces
 from w261reg.blocks import Block
 
 Array = NDArray[np.float64]
@@ -28,10 +29,14 @@ class ClassSums:
     @classmethod
     def of(cls, block: Block, classes: int) -> "ClassSums":
         """Those of some rows, labels being 0 to K - 1."""
-        own = np.zeros((block.rows, classes))
-        own[np.arange(block.rows), block.y.astype(np.int64)] = block.weight
         reference = block.reference()
-        return cls(own.sum(axis=0), block.t_dot(own, reference), reference)
+        weight, total = np.zeros(classes), np.zeros((block.n_features, classes))
+        for piece in pieces(block, classes):
+            own = np.zeros((piece.rows, classes))
+            own[np.arange(piece.rows), piece.y.astype(np.int64)] = piece.weight
+            weight += own.sum(axis=0)
+            total += piece.t_dot(own, reference)
+        return cls(weight, total, reference)
 
     def merge(self, right: "ClassSums") -> "ClassSums":
         """Both sets of rows, about the first's reference."""

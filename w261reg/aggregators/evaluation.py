@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.aggregators.base import Aggregator
+from w261reg.aggregators.base import Aggregator, pieces
 from w261reg.blocks import Block, symmetric
 from w261reg.losses import Loss
 
@@ -125,6 +125,11 @@ class Evaluate(Aggregator[Sums]):
         )
 
     @property
+    def _width(self) -> int:
+        """Numbers that a row's z and curvature are, of all models."""
+        return self.w.shape[1] + self._directions
+
+    @property
     def _directions(self) -> int:
         return len(self.loss.edges) if self.order >= 2 else 0
 
@@ -133,7 +138,7 @@ class Evaluate(Aggregator[Sums]):
             return state
         # a diverging model overflows: its sums are then infinite, which the solver reports
         with np.errstate(over="ignore", invalid="ignore"):
-            for piece in block.pieces():
+            for piece in pieces(block, self._width):
                 self._add(state, piece)
         return state
 

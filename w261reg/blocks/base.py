@@ -85,6 +85,10 @@ class Block(ABC):
         """These rows, by ascending position."""
 
     @abstractmethod
+    def leading(self, n: int) -> "Block":
+        """The block of the first n features alone."""
+
+    @abstractmethod
     def stored_as(self, kind: Any) -> Self:
         """The block with features of this floating point type; its census tells the rounding."""
 

@@ -18,10 +18,13 @@ class Census:
 
     Attributes:
         rows: rows read, those of weight 0 included.
-        defects: (column, kind) -> rows; the kinds are null, NaN, infinite, negative.
+        defects: (column, kind) -> rows; the kinds are null, NaN, infinite, negative
+            and the like.
         labels: label value -> rows of positive weight; at most MAX_LABELS values are kept.
         invalid: the first reason why a leaf could not be read at all, or "".
         rounding: sum s (x - stored x)^2 of each feature (n,), where storage rounds.
+        counted: sum of the rows' own weights s, where their noise is known and makes others.
+        log_sigma: sum s log sigma of the same.
     """
 
     rows: int = 0
@@ -29,6 +32,8 @@ class Census:
     labels: Mapping[Any, int] = field(default_factory=dict)
     invalid: str = ""
     rounding: NDArray[np.float64] | None = None
+    counted: float = 0.0
+    log_sigma: float = 0.0
 
     def merge(self, right: "Census") -> "Census":
         """Both runs of rows together."""
@@ -41,6 +46,8 @@ class Census:
             dict(sorted(_add(self.labels, right.labels).items(), key=_order)[:MAX_LABELS]),
             self.invalid or right.invalid,
             rounding,
+            self.counted + right.counted,
+            self.log_sigma + right.log_sigma,
         )
 
 

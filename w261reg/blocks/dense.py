@@ -155,6 +155,10 @@ class DenseBlock(Block):
         parts = (np.hstack(found),) if len(rows) else ()
         return DenseBlock(self.y[rows], self.weight[rows], Census(), parts, self.origin)
 
+    def leading(self, n: int) -> Block:
+        bounds = None if self.bounds is None else (self.bounds[0][:n], self.bounds[1][:n])
+        return replace(self, parts=_Leading(self.parts, n), origin=self.origin[:n], bounds=bounds)
+
     def stored_as(self, kind: Any) -> Self:
         parts = [part.astype(kind) for part in self.parts]
         rounding, start = np.zeros(self.n_features), 0
@@ -190,6 +194,17 @@ class DenseBlock(Block):
             a *= root[start:stop]
             start = stop
             yield a
+
+
+@dataclass(frozen=True)
+class _Leading:
+    """The first n features of parts that may be read anew each time."""
+
+    parts: Iterable[NDArray[np.floating[Any]]]
+    n: int
+
+    def __iter__(self) -> Iterator[NDArray[np.floating[Any]]]:
+        return (part[: self.n] for part in self.parts)
 
 
 def part_rows(n: int) -> int:

@@ -99,6 +99,9 @@ class SparseBlock(Block):
     def take(self, rows: NDArray[np.int64]) -> Block:
         return SparseBlock(self.y[rows], self.weight[rows], Census(), self.x[rows], self.origin)
 
+    def leading(self, n: int) -> Block:
+        return replace(self, x=self.x[:, :n], origin=self.origin[:n])
+
     def stored_as(self, kind: Any) -> Self:
         x = self.x
         stored = sparse.csr_array((x.data.astype(kind), x.indices, x.indptr), shape=x.shape)

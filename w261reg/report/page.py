@@ -21,6 +21,7 @@ from w261reg.report.tables import (
     engine_table,
     flat,
     metrics_table,
+    noise_table,
     summary_cells,
 )
 from w261reg.report.text import (
@@ -35,6 +36,8 @@ from w261reg.report.text import (
     is_counted,
     listed,
     loss_term,
+    noise_groups,
+    noise_text,
     nonzero,
     penalty_name,
     problem_name,
@@ -163,10 +166,15 @@ def _section(result: Result, name: str, anchor: str, figures: Sequence[Drawn]) -
         "residual": _unbroken(residual_sentence(model)),
         "bound": _unbroken(bound_sentence(model)),
         "formula": _formula(model),
-        "settings": _settings(model),
+        "settings": _settings(model, result.config),
         "convergence": convergence_sentence(model, result.n_history),
         "figures": {figure.name: _shown_figure(figure) for figure in figures},
         "metrics": metrics_table(result),
+        "noise": noise_table(result),
+        "noise_text": noise_text(model),
+        "many_groups": len(noise_groups(model)) > LONG_TABLE,
+        "uncertain": any(c.standard_error is not None for c in result.coefficients)
+        and bool(noise_groups(model) or result.config.get("sigma")),
         "coefficients": coefficients,
         "largest": largest,
         "everything": everything,
@@ -237,7 +245,7 @@ def _formula(model: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _settings(model: dict[str, Any]) -> list[tuple[str, str]]:
+def _settings(model: dict[str, Any], config: dict[str, Any]) -> list[tuple[str, str]]:
     constant = model.get("constant_features") or []
     classes = model.get("classes") or []
     rows = [
@@ -261,6 +269,9 @@ def _settings(model: dict[str, Any]) -> list[tuple[str, str]]:
         rows.insert(1, ("Classes", listed([str(name) for name in classes], 100)))
     if is_counted(model):
         rows = [row for row in rows if row[0] not in OF_PENALTIES]
+    if config.get("sigma"):
+        known = f"known, in the column {config['sigma']}: a row weighs 1/σ² times its weight"
+        rows.insert(1, ("Standard deviation of the noise", known))
     if constant:
         rows.append(("Constant features, coefficient 0", shown(constant)))
     return rows

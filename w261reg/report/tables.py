@@ -14,6 +14,7 @@ from w261reg.report.text import (
     fmt,
     listed,
     loss_name,
+    noise_groups,
     nonzero,
     penalty_name,
     shown,
@@ -90,6 +91,25 @@ def flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield name, value
 
 
+def noise_table(result: Result) -> Table | None:
+    """One row a group of rows with a noise of its own; None without."""
+    groups = noise_groups(result.model)
+    if not groups:
+        return None
+    weighted = any(group.get("sum_of_weights") != group.get("rows") for group in groups)
+    heads = ["Group", "Rows", *(["Sum of weights"] if weighted else []), "σ of the noise"]
+    rows = [
+        [
+            shown(group.get("group")),
+            fmt(group.get("rows")),
+            *([fmt(number(group.get("sum_of_weights")), 6)] if weighted else []),
+            fmt(number(group.get("sigma")), 6),
+        ]
+        for group in groups
+    ]
+    return Table(heads, rows, [])
+
+
 def metrics_table(result: Result) -> Table | None:
     """One row a metric, one column a data set; None without metrics."""
     sets = {name: m for name, m in result.metrics.items() if isinstance(m, dict)}
@@ -132,7 +152,7 @@ METRICS = {
     "log_likelihood": "Log likelihood (a weight counts its row so many times)",
     "null_deviance": "Deviance without the features",
     "residual_deviance": "Deviance of the model",
-    "aic": "AIC (non-zero coefficients and intercept; for squared error the variance, too)",
+    "aic": "AIC (non-zero coefficients, intercept and, for squared error, variances not given)",
 }
 
 

@@ -115,6 +115,8 @@ def loss_name(model: dict[str, Any]) -> str:
 def loss_term(model: dict[str, Any]) -> str:
     """The loss as it stands in the objective, e.g. "½ mean squared error"."""
     loss = str(model.get("loss"))
+    if noise_groups(model):
+        return "mean negative log likelihood of Gaussian noise with the best σ for each group"
     return LOSSES[loss][2] if loss in LOSSES else f"mean {_own(loss)}"
 
 
@@ -245,14 +247,34 @@ def intercept_text(model: dict[str, Any]) -> str:
     if model.get("fit_intercept") is False:
         return "not fitted"
     intercept = model.get("intercept")
-    if not isinstance(intercept, list):
-        return fmt(number(intercept), 6)
-    names = class_names(model)
-    if len(names) != len(intercept):
-        return ", ".join(fmt(number(value), 6) for value in intercept)
-    return listed(
-        [f"{fmt(number(b), 6)} ({name})" for b, name in zip(intercept, names, strict=True)]
-    )
+    if isinstance(intercept, list):
+        names = class_names(model)
+        if len(names) != len(intercept):
+            return ", ".join(fmt(number(value), 6) for value in intercept)
+        return listed(
+            [f"{fmt(number(b), 6)} ({name})" for b, name in zip(intercept, names, strict=True)]
+        )
+    text = fmt(number(intercept), 6)
+    if covariance := model.get("covariance"):
+        variance = number(covariance[-1][-1])
+        text += "" if variance is None else f" (standard error {fmt(math.sqrt(variance), 4)})"
+    return text
+
+
+def noise_groups(model: dict[str, Any]) -> list[dict[str, Any]]:
+    """The groups of rows with a noise of their own; empty without."""
+    found = model.get("noise_groups")
+    return [group for group in found if isinstance(group, dict)] if found else []
+
+
+def noise_text(model: dict[str, Any]) -> str:
+    """How many groups there are and how their noise differs; empty without."""
+    groups = noise_groups(model)
+    if not groups:
+        return ""
+    sigmas = [s for s in (number(group.get("sigma")) for group in groups) if s is not None]
+    span = f", σ from {fmt(min(sigmas), 4)} to {fmt(max(sigmas), 4)}" if sigmas else ""
+    return f"{counted(len(groups), 'group')} of rows{span}"
 
 
 def data_text(model: dict[str, Any]) -> str:
@@ -282,6 +304,8 @@ def summary_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("Guarantee", bound))
     if storage := storage_sentence(model):
         rows.append(("Storage", storage))
+    if noise := noise_text(model):
+        rows.append(("Noise", noise))
     if classes := class_names(model):
         rows.insert(1, ("Classes", f"{fmt(len(classes))}: {listed(classes)}"))
     if not is_counted(model):

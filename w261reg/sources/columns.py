@@ -31,6 +31,10 @@ class Columns:
         levels: of a loss of several classes: the label's values, whose codes 0 to K - 1 are y;
             () before they are found. None for other losses.
         count: n where `names` is empty.
+        sigma: column of the standard deviation of each row's noise, or None.
+        group: column of the groups of rows of equal noise, or None. Blocks then have one further
+            column, behind the features: the position of the row's group in `groups`.
+        groups: the values of `group`, in order.
     """
 
     columns: tuple[str, ...]
@@ -42,11 +46,25 @@ class Columns:
     positive: str | float | None = None
     levels: tuple[Any, ...] | None = None
     count: int = 0
+    sigma: str | None = None
+    group: str | None = None
+    groups: tuple[Any, ...] = ()
 
     @property
     def n_features(self) -> int:
         """n."""
         return len(self.names) or self.count
+
+    @property
+    def width(self) -> int:
+        """Columns of a block."""
+        return self.n_features + (self.group is not None)
+
+    @property
+    def beside(self) -> list[str]:
+        """The columns that say something of the rows beside their features."""
+        roles = (self.label, self.weight, self.sigma, self.group)
+        return [column for column in roles if column is not None]
 
     def for_tasks(self) -> "Columns":
         """The same without the names of a vector's elements, of which there may be millions."""
@@ -55,16 +73,19 @@ class Columns:
     @property
     def needed(self) -> list[str]:
         """All columns that are read, each once."""
-        extra = [column for column in (self.label, self.weight) if column is not None]
-        return list(dict.fromkeys([*self.columns, *extra]))
+        return list(dict.fromkeys([*self.columns, *self.beside]))
 
-    def label_alone(self) -> "Columns":
-        """The same label and weight without features, to find the label's values."""
-        return replace(self, columns=(), names=(), vector=False, count=0)
+    def values_of(self, column: str) -> "Columns":
+        """That column as a label, with the weight and without features, to find its values."""
+        alone = replace(self, columns=(), names=(), vector=False, count=0)
+        return alone._bare(label=column, weight=self.weight, classes=True, levels=())
 
     def without_label(self) -> "Columns":
         """The same features, for prediction."""
-        return replace(self, label=None, weight=None, classes=False, positive=None, levels=None)
+        return self._bare(label=None, weight=None, classes=False, levels=None)
+
+    def _bare(self, **changes: Any) -> "Columns":
+        return replace(self, positive=None, sigma=None, group=None, groups=(), **changes)
 
 
 def is_numeric(kind: pa.DataType) -> bool:
@@ -83,6 +104,11 @@ def is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return is_text(kind.value_type)
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
+
+
+def is_level(kind: pa.DataType) -> bool:
+    """Whether a column of this type can name groups of rows."""
+    return is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
 
 
 def is_vector(kind: pa.DataType) -> bool:
@@ -109,7 +135,7 @@ def to_block(batch: pa.RecordBatch, columns: Columns) -> Block:
     if rows.defects:
         nothing = np.zeros(0)
         census = Census(batch.num_rows, rows.defects)
-        return DenseBlock.of(np.zeros((0, columns.n_features)), nothing, nothing, census)
+        return DenseBlock.of(np.zeros((0, columns.width)), nothing, nothing, census)
     return block
 
 
@@ -122,6 +148,7 @@ class _Rows:
         used: which these are; None is all.
         census: without defects.
         defects: found so far; the features' are added.
+        codes: of the groups of the same rows, where there are groups.
     """
 
     y: Array
@@ -129,6 +156,7 @@ class _Rows:
     used: NDArray[np.bool_] | None
     census: Census
     defects: dict[tuple[str, str], int]
+    codes: Array | None = None
 
 
 def _rows(batch: pa.RecordBatch, columns: Columns) -> _Rows:
@@ -141,7 +169,14 @@ def _rows(batch: pa.RecordBatch, columns: Columns) -> _Rows:
         weight = _numbers(batch.column(columns.weight), columns.weight, defects)
         if (negative := int((weight < 0).sum())) > 0:
             defects[columns.weight, "negative"] = negative
-    positive = weight > 0
+    own = weight
+    if columns.sigma is not None:
+        sigma = _sigma(batch.column(columns.sigma), columns.sigma, own, defects)
+        if not defects:
+            log_sigma = float(own[own > 0] @ np.log(sigma[own > 0]))
+            census = replace(census, counted=float(own.sum()), log_sigma=log_sigma)
+            weight = own / sigma / sigma
+    positive = own > 0
     used = None if positive.all() else positive
     if used is not None:
         y, weight = y[used], weight[used]
@@ -151,7 +186,39 @@ def _rows(batch: pa.RecordBatch, columns: Columns) -> _Rows:
         census = replace(census, labels=_classes(label, columns.levels is not None))
         if columns.levels:
             y = _codes(label, columns)
-    return _Rows(y, weight, used, census, defects)
+    groups = None
+    if columns.group is not None:
+        group = batch.column(columns.group)
+        groups = _groups(group if used is None else group.filter(pa.array(used)), columns, defects)
+    return _Rows(y, weight, used, census, defects, groups)
+
+
+def _sigma(
+    column: pa.Array, name: str, weight: Array, defects: dict[tuple[str, str], int]
+) -> Array:
+    """The standard deviations; all must be > 0, and s/sigma^2 a number."""
+    sigma = _numbers(column, name, defects)
+    if (short := int(((sigma <= 0) & np.isfinite(sigma)).sum())) > 0:
+        defects[name, "non-positive"] = short
+    with np.errstate(all="ignore"):
+        precision = weight / sigma / sigma
+        extreme = (sigma > 0) & (weight > 0) & ~((precision > 0) & np.isfinite(precision))
+    if (count := int((extreme & np.isfinite(sigma)).sum())) > 0:
+        defects[name, "extreme"] = count
+    return sigma
+
+
+def _groups(column: pa.Array, columns: Columns, defects: dict[tuple[str, str], int]) -> Array:
+    """The position of the group of each row of positive weight (b,)."""
+    assert columns.group is not None
+    if column.null_count:
+        defects[columns.group, "null"] = column.null_count
+    if is_text(column.type):
+        column = pc.cast(column, pa.string())
+    found = pc.index_in(column, pa.array(columns.groups, column.type))
+    if (unknown := found.null_count - column.null_count) > 0:
+        defects[columns.group, "unknown"] = unknown
+    return plain(pc.fill_null(found, 0)).astype(np.float64)
 
 
 def _of_vectors(batch: pa.RecordBatch, columns: Columns, rows: _Rows) -> Block:
@@ -161,11 +228,16 @@ def _of_vectors(batch: pa.RecordBatch, columns: Columns, rows: _Rows) -> Block:
     _count(rows.defects, name, 0, np.ravel(x.data if isinstance(x, sparse.csr_array) else x))
     if column.null_count:
         rows.defects[name, "null"] = column.null_count
-    y, weight = rows.y, rows.weight
+    y, weight, codes = rows.y, rows.weight, rows.codes
     if rows.defects:  # rows may be missing in x, and none is used
         x, y, weight = x[:0], y[:0], weight[:0]
+        codes = None if codes is None else codes[:0]
     elif rows.used is not None:
         x = x[rows.used]
+    if codes is not None and isinstance(x, sparse.csr_array):
+        x = sparse.csr_array(sparse.hstack([x, sparse.csr_array(codes[:, None])], format="csr"))
+    elif codes is not None:
+        x = np.column_stack([np.asarray(x), codes])
     if isinstance(x, sparse.csr_array):
         return SparseBlock.of(x, y, weight, rows.census)
     return DenseBlock.of(x, y, weight, rows.census)
@@ -180,8 +252,10 @@ def _of_numbers(batch: pa.RecordBatch, columns: Columns, rows: _Rows) -> Block:
                     _count(rows.defects, name, batch.column(name).null_count, values)
                 values = values[rows.used]
             yield values
+        if rows.codes is not None:
+            yield rows.codes
 
-    n = len(columns.columns)
+    n = len(columns.columns) + (rows.codes is not None)
     block = DenseBlock.of_columns(each(), n, rows.y, rows.weight, rows.census)
     if block.bounds is not None and not np.isfinite(block.bounds).all():
         for name in columns.columns:

@@ -52,8 +52,12 @@ class TableSource(Source):
                 yield position, batches[0]
 
 
-def array_source(x: Any, label: Any, weight: Any) -> tuple[TableSource, str | None, str | None]:
+def array_source(
+    x: Any, label: Any, weight: Any, **beside: Any
+) -> tuple[TableSource, str | None, str | None]:
     """A table of arrays: features X (m, n) as vectors, labels (m,) and weights (m,) or None.
+
+    `beside` are further columns (m,) or None by name.
 
     Returns:
         The source and the names of its label and weight columns.
@@ -86,7 +90,7 @@ def array_source(x: Any, label: Any, weight: Any) -> tuple[TableSource, str | No
         flat = pa.array(np.ascontiguousarray(dense).ravel())
         features = pa.FixedSizeListArray.from_arrays(flat, max(width, 1))
     columns: dict[str, Any] = {"features": features}
-    for name, values in (("label", label), ("weight", weight)):
+    for name, values in {"label": label, "weight": weight, **beside}.items():
         if values is None:
             continue
         array = np.asarray(values)

@@ -45,6 +45,7 @@ def pack(
     """
     kinds = source.schema
     numeric = [name for name in columns.needed if not is_text(kinds.field(name).type)]
+    numeric = [name for name in numeric if name != columns.group]  # of integers, all digits count
     leaf = first
     try:
         with _system_memory():
@@ -82,7 +83,7 @@ def stored(block: Block, storage: str) -> Block:
 
 def _refused(why: str, columns: Columns) -> Block:
     nothing = np.zeros(0)
-    empty = np.zeros((0, columns.n_features))
+    empty = np.zeros((0, columns.width))
     return DenseBlock.of(empty, nothing, nothing, Census(invalid=why))
 
 

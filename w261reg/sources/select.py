@@ -1,12 +1,13 @@
 """Which columns are features, label and weight: checked before the first pass."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from w261reg.errors import InputError
-from w261reg.sources.columns import Columns, is_numeric, is_text, is_vector
+from w261reg.sources.columns import Columns, is_level, is_numeric, is_text, is_vector
 
 
 def select(
@@ -15,17 +16,20 @@ def select(
     features: Sequence[str] | None,
     label: str | None,
     weight: str | None = None,
+    sigma: str | None = None,
+    group: str | None = None,
     classification: bool = False,
     positive: str | float | None = None,
     levels: tuple[Any, ...] | None = None,
     names: Sequence[str] | None = None,
     vector_names: dict[str, list[str]] | None = None,
 ) -> Columns:
-    """The columns of a problem; by default all but label and weight are features.
+    """The columns of a problem; by default all others are features.
 
     Args:
         schema: of the table.
         features, label, weight: column names; a None label is a table to predict.
+        sigma, group: columns of the noise, or None.
         classification: the label's values are classes.
         positive: the class that counts as 1.
         levels: the values that are classes of a loss of several; () where they are to be found.
@@ -36,18 +40,23 @@ def select(
         InputError: a column is missing, or of the wrong type.
     """
     available = schema.names
-    for role, column in (("label", label), ("weight", weight)):
+    roles = (("label", label), ("weight", weight), ("sigma", sigma), ("noise_group", group))
+    taken = {column: role for role, column in reversed(roles) if column is not None}
+    for role, column in roles:
         if column is not None and column not in available:
             raise InputError(f"{role} column {column!r} is not in the data: {_list(available)}")
+    for role, column in roles[2:]:
+        if column is not None and taken[column] != role:
+            raise InputError(f"{role} must not be the {taken[column]} column {column!r}")
     if features is None:
-        chosen = [name for name in available if name not in (label, weight)]
+        chosen = [name for name in available if name not in taken]
     else:
         chosen = list(features)
         for name in chosen:
             if name not in available:
                 raise InputError(f"feature column {name!r} is not in the data: {_list(available)}")
-            if name in (label, weight):
-                raise InputError(f"features must not include the label or weight column {name!r}")
+            if name in taken:
+                raise InputError(f"features must not include the {taken[name]} column {name!r}")
             if chosen.count(name) > 1:
                 raise InputError(f"features names column {name!r} twice")
     if not chosen:
@@ -65,8 +74,13 @@ def select(
             raise InputError(
                 f"feature column {name!r} is not numeric ({kind}); choose columns with features"
             )
-    if weight is not None and not is_numeric(schema.field(weight).type):
-        raise InputError(f"weight column {weight!r} is not numeric ({schema.field(weight).type})")
+    for role, column in (("weight", weight), ("sigma", sigma)):
+        if column is not None and not is_numeric(kind := schema.field(column).type):
+            raise InputError(f"{role} column {column!r} is not numeric ({kind})")
+    if group is not None and not is_level(kind := schema.field(group).type):
+        raise InputError(
+            f"noise_group column {group!r} must hold text, integers or booleans, not {kind}"
+        )
     if label is not None:
         if pa.types.is_boolean(schema.field(label).type):
             positive = {"true": 1.0, "false": 0.0}.get(str(positive).lower(), positive)
@@ -77,9 +91,8 @@ def select(
     if names is None:
         known = (vector_names or {}).get(chosen[0]) if vector else chosen
         names = known if known is not None else []
-    return Columns(
-        tuple(chosen), tuple(names), vector, label, weight, classification, positive, levels
-    )
+    found = Columns(tuple(chosen), tuple(names), vector, label, weight, classification, positive)
+    return replace(found, levels=levels, sigma=sigma, group=group)
 
 
 def _check_label(
