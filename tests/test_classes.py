@@ -27,6 +27,7 @@ from w261reg.datasets import LocalDataset
 from w261reg.fitting import evaluate_dataset
 from w261reg.likelihood import count_nonzero
 from w261reg.losses import get_loss
+from w261reg.losses.cxe import CrossEntropy
 from w261reg.model import dumps, plain
 from w261reg.prediction import probability_names
 from w261reg.sources import Columns, TableSource
@@ -342,6 +343,15 @@ def test_a_loss_anew_must_have_the_same_outputs() -> None:
     two = train(X, CODES > 1, loss="bxe", reg_param=0.1)
     with pytest.raises(InputError, match="does not go with the classes of the model"):
         two.with_loss("cxe")
+
+
+def test_a_loss_of_ones_own_has_one_output() -> None:
+    class Own(CrossEntropy):
+        pass
+
+    with pytest.raises(InputError, match="a loss of your own has one output: multiclass"):
+        train(X, CODES, loss=Own)
+    assert train(X, CODES, loss=CrossEntropy, reg_param=0.1).loss == "cxe"
 
 
 # --- evaluate and predict of tables -------------------------------------------------------------
