@@ -70,7 +70,9 @@ def show_comparison(result: dict[str, Any]) -> None:
     ]
     metrics = engines[names[0]]["metrics"]
     rows += [
-        (m, [f"{engines[n]['metrics'][m]:.6g}" for n in names]) for m in metrics if m != "rows"
+        (m, [f"{engines[n]['metrics'][m]:.6g}" for n in names])
+        for m in metrics
+        if m not in ("rows", "confusion")
     ]
     rows += [
         ("intercept", [_intercept(engines[n]["intercept"]) for n in names]),

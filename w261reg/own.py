@@ -266,6 +266,10 @@ def _of_kind(what: str, name: str, kind: Any) -> Any:
         raise InputError(f"{what} {name}: it must be a subclass of w261reg.{base.__name__}")
     if missing := sorted(getattr(kind, "__abstractmethods__", ())):
         raise InputError(f"{what} {name}: {kind.__name__} does not define {', '.join(missing)}")
+    if what == "loss" and (kind.multiclass or kind.counted):
+        raise InputError(
+            f"loss {name}: a loss of your own has one output: multiclass and counted must be False"
+        )
     for attribute in ("name", "title"):
         if not hasattr(kind, attribute):
             setattr(kind, attribute, kind.__name__)

@@ -106,7 +106,8 @@ def test_softmax(run: Run, tmp_path: Path, out: Path, mix: str, more: tuple[str,
     assert -1e-12 < theirs["objective"] / ours["objective"] - 1 < 1e-7
     assert result["max_coefficient_difference"] < 1e-3
     np.testing.assert_allclose(theirs["intercept"], ours["intercept"], atol=1e-3)
-    assert theirs["metrics"] == pytest.approx(ours["metrics"], abs=0.02)
+    for key in ("log_loss", "accuracy", "f1_macro"):
+        assert theirs["metrics"][key] == pytest.approx(ours["metrics"][key], abs=0.02)
     weights = np.array([c["w261reg"] for c in result["coefficients"]]).reshape(4, 3)
     assert weights.tolist() == model_of(out)["coefficients"]
     assert [c["class"] for c in result["coefficients"][:3]] == ["x", "y", "z"]

@@ -208,6 +208,26 @@ def test_a_column_of_coefficients_a_class(tmp_path: Path) -> None:
     assert "Σjk" in page.text.replace(" ", "")
 
 
+def test_confusion(tmp_path: Path) -> None:
+    folder = result(tmp_path, of_classes(2, 3))
+    confusion = [[5.0, 1.0, 0.0], [0.0, 0.0, 0.0], [4.0, 0.0, 10.0]]
+    metrics = {"train": {"rows": 20, "accuracy": 0.75, "confusion": confusion}}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    page = report(folder)
+    (alt,) = [image["alt"] for image in page.all("img") if "labels" in (image["alt"] or "")]
+    assert alt == (
+        "Map of 3 labels by predictions: 75 % of the rows lie on the diagonal; most often c2 is "
+        "taken for c0, by weight 4."
+    )
+    assert "confusion" in drawn(folder)
+    assert not [row for row in page.cells if row[0] == "confusion"]
+    assert page.row("Accuracy")[1] == "0.75"
+    metrics["train"]["confusion"] = [[None]]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    report(folder)
+    assert "confusion" not in drawn(folder)
+
+
 def test_many_classes_have_a_row_for_each_coefficient(tmp_path: Path) -> None:
     page = report(result(tmp_path, of_classes(3, 25)))
     assert page.row("x1 [c7]")[:3] == ["2", "x1 [c7]", "1.007"]

@@ -1,6 +1,7 @@
 """How well a model of several classes predicts, in one pass."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from w261reg.blocks import Block
 from w261reg.losses import Loss
 
 Array = NDArray[np.float64]
+# classes up to which the confusion matrix is one of the metrics
+MOST_CONFUSED = 20
 
 
 @dataclass
@@ -66,8 +69,8 @@ class MulticlassScores(Aggregator[ConfusionSums]):
         shares = state.confusion.sum(axis=1) / state.weight
         return state.weight, state.loss / state.weight, float("nan"), float("nan"), shares
 
-    def metrics(self, state: ConfusionSums) -> dict[str, float]:
-        """The metrics by name, as scikit-learn and pyspark.ml have them.
+    def metrics(self, state: ConfusionSums) -> dict[str, Any]:
+        """The metrics by name, as scikit-learn and pyspark.ml have them; of few classes the matrix.
 
         Precision of class k is hits_k / predicted_k, its recall hits_k / labelled_k, its f1 their
         harmonic mean, 0 where the denominator is. `_macro` is the mean over the classes that are
@@ -76,7 +79,7 @@ class MulticlassScores(Aggregator[ConfusionSums]):
         hits = np.diagonal(state.confusion)
         labelled, predicted = state.confusion.sum(axis=1), state.confusion.sum(axis=0)
         seen, share = labelled + predicted > 0, labelled / state.weight
-        found = {
+        found: dict[str, Any] = {
             "rows": state.rows,
             self.loss.metric: state.loss / state.weight,
             "accuracy": float(hits.sum()) / state.weight,
@@ -89,4 +92,6 @@ class MulticlassScores(Aggregator[ConfusionSums]):
             each = np.divide(above, below, out=np.zeros(len(hits)), where=below > 0)
             found[f"{name}_macro"] = float(each[seen].mean())
             found[f"{name}_weighted"] = float(share @ each)
+        if len(hits) <= MOST_CONFUSED:
+            found["confusion"] = state.confusion.tolist()
         return found

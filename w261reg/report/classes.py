@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from w261reg.report.canvas import GREY, Drawn, drawable, headline, name_ticks, render, short
+from w261reg.report.canvas import Drawn, drawable, headline, name_ticks, render, short
 from w261reg.report.result import Coefficient, Result
-from w261reg.report.text import counted, fmt, is_counted
+from w261reg.report.text import class_names, counted, fmt, is_counted
 
 # classes that have a column each: of a table, and of a figure; numbers stand in the cells of fewer
 MOST_COLUMNS, MOST_CELLS, NUMBERED = 8, 20, 8
@@ -99,15 +100,7 @@ def draw_classes(result: Result) -> Drawn | None:
         axes.grid(visible=False)
         name_ticks(axes, [rows[j][0].feature for j in chosen])
         axes.set_ylim(len(chosen) - 0.5, -0.5)
-        upright = max(map(len, classes)) * len(classes) > 60
-        axes.set_xticks(
-            range(len(classes)),
-            [short(name, 16) for name in classes],
-            fontsize=8,
-            rotation=90 if upright else 0,
-            parse_math=False,
-        )
-        axes.tick_params(axis="x", length=0, labelcolor=GREY if not solved else "black")
+        _class_ticks(axes, classes)
         if len(classes) <= NUMBERED:
             for i, own in enumerate(shown):
                 for k, value in enumerate(own):
@@ -140,7 +133,82 @@ def draw_classes(result: Result) -> Drawn | None:
         else "Standardized: the coefficient times the feature's standard deviation, so that "
         "features in different units can be compared."
     )
-    return Drawn("coefficients", render(draw, 1.5 + 0.24 * len(chosen)), alt, caption)
+    return Drawn(
+        "coefficients", render(draw, 1.2 + 0.26 * len(chosen) + _upright(classes)), alt, caption
+    )
+
+
+def draw_confusion(result: Result) -> Drawn | None:
+    """Labels by predictions on the training rows; None where there is no such matrix."""
+    classes = class_names(result.model)
+    matrix = (result.metrics.get("train") or {}).get("confusion")
+    if not classes or not isinstance(matrix, list) or len(matrix) != len(classes):
+        return None
+    counts = [drawable(row) for row in matrix]
+    if any(not math.isfinite(value) for row in counts for value in row):
+        return None
+    totals = [sum(row) for row in counts]
+    shares = [
+        [value / total if total else 0.0 for value in row]
+        for row, total in zip(counts, totals, strict=True)
+    ]
+    right = sum(row[k] for k, row in enumerate(counts)) / sum(totals)
+    pairs = [(counts[i][k], i, k) for i in range(len(counts)) for k in range(len(counts)) if i != k]
+    most, label, other = max(pairs)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        headline(figure, f"{fmt(100 * right, 3)} % of the training rows are predicted right")
+        axes.imshow(shares, cmap="Purples", vmin=0.0, vmax=1.0, aspect="auto")
+        axes.grid(visible=False)
+        names = [short(name, 16) for name in classes]
+        name_ticks(axes, names)
+        axes.set_ylim(len(classes) - 0.5, -0.5)
+        _class_ticks(axes, classes)
+        axes.set_ylabel("label")
+        axes.set_xlabel("prediction")
+        size = 8.0 if len(classes) <= NUMBERED else 6.0
+        for i, row in enumerate(counts):
+            for k, value in enumerate(row):
+                colour = "white" if shares[i][k] > 0.6 else "#222222"
+                axes.text(
+                    k, i, fmt(value, 3), ha="center", va="center", fontsize=size, color=colour
+                )
+
+    alt = (
+        f"Map of {counted(len(classes), 'label', 'labels')} by predictions: {fmt(100 * right, 3)} "
+        f"% of the rows lie on the diagonal"
+    )
+    alt += (
+        f"; most often {classes[label]} is taken for {classes[other]}, by weight {fmt(most, 4)}."
+        if most > 0
+        else "."
+    )
+    caption = (
+        "Weight of the training rows by label and prediction; the shade is the share of the "
+        "label's rows."
+    )
+    return Drawn(
+        "confusion", render(draw, 1.4 + 0.3 * len(classes) + _upright(classes)), alt, caption
+    )
+
+
+def _upright(classes: list[str]) -> float:
+    """Inches that the classes' names take below the axis where they do not fit abreast."""
+    longest = min(16, max(map(len, classes)))
+    return 0.08 * longest if longest * len(classes) > 60 else 0.0
+
+
+def _class_ticks(axes: Axes, classes: list[str]) -> None:
+    """The classes on the horizontal axis, upright where they are long."""
+    axes.set_xticks(
+        range(len(classes)),
+        [short(name, 16) for name in classes],
+        fontsize=8,
+        rotation=90 if _upright(classes) else 0,
+        parse_math=False,
+    )
+    axes.tick_params(axis="x", length=0)
 
 
 def _known(value: float) -> float:

@@ -19,12 +19,12 @@ from w261reg.report.canvas import (
     name_ticks,
     render,
 )
-from w261reg.report.classes import centred, draw_classes
+from w261reg.report.classes import centred, draw_classes, draw_confusion
 from w261reg.report.engines import draw_difference, draw_engines
 from w261reg.report.result import OURS, THEIRS, Result, number
 from w261reg.report.text import counted, fmt
 
-NAMES = ("convergence", "coefficients", "difference", "engines")
+NAMES = ("convergence", "confusion", "coefficients", "difference", "engines")
 MOST_BARS = 25
 RELATIVE = "log share of the feature, relative to the mean of the classes"
 
@@ -33,6 +33,7 @@ def draw_all(result: Result) -> list[Drawn]:
     """Every figure that makes sense for this result, in reading order."""
     drawn = (
         draw_convergence(result),
+        draw_confusion(result),
         draw_coefficients(result),
         draw_difference(result),
         draw_engines(result),

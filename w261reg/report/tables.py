@@ -129,7 +129,11 @@ def noise_table(result: Result) -> Table | None:
 def metrics_table(result: Result) -> Table | None:
     """One row a metric, one column a data set; None without metrics."""
     sets = {name: m for name, m in result.metrics.items() if isinstance(m, dict)}
-    names = list(dict.fromkeys(key for m in sets.values() for key, _ in flat(m)))
+    names = [
+        key
+        for key in dict.fromkeys(k for m in sets.values() for k, _ in flat(m))
+        if key != CONFUSION
+    ]
     if not names:
         return None
     columns = {name: dict(flat(m)) for name, m in sets.items()}
@@ -140,6 +144,8 @@ def metrics_table(result: Result) -> Table | None:
     return Table(["Metric", *columns], rows, [])
 
 
+# a matrix, which has a figure
+CONFUSION = "confusion"
 METRICS = {
     "rows": "Rows",
     "rmse": "Root mean squared error (label units)",
@@ -188,7 +194,7 @@ def engine_table(result: Result) -> Table | None:
         )
     ]
     columns = {name: dict(flat(facts.get("metrics") or {})) for name, facts in engines.items()}
-    for name in dict.fromkeys(key for column in columns.values() for key in column):
+    for name in dict.fromkeys(k for column in columns.values() for k in column if k != CONFUSION):
         cells = [_value(column.get(name)) for column in columns.values()]
         rows.append([METRICS.get(name, name), *cells])
     return Table(["", *engines], rows, [])
