@@ -107,10 +107,13 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 
 def _of_frame(frame: "DataFrame", settings: Settings) -> Opened:
-    columns = _frame_columns(frame, settings)
     context = frame.sparkSession.sparkContext
-    with described(context, "find the groups of rows"), spark_failures("reading the DataFrame"):
-        columns = _grouped(columns, partial(frame_levels, frame))
+
+    def look(*given: Any) -> Levels:
+        with described(context, "find the groups of rows"), spark_failures("reading the DataFrame"):
+            return frame_levels(frame, *given)
+
+    columns = _grouped(_frame_columns(frame, settings), look)
     dataset = frame_dataset(frame, columns, **_options(settings))
     dataset.passes += columns.group is not None
     return Opened(dataset, columns, frame.sparkSession.version)

@@ -95,7 +95,8 @@ def test_the_same_bits_for_any_number_of_tasks(
     assert len(local.leaves) > 16
     w = np.multiply.outer([1.0, 2.0, 3.0], [0.1, -0.2, 0.3])
     sums = Several(SummariseGroups(3, 3), GroupResiduals(w, w[:, 0], w[0], np.ones(3)))
-    wanted, model = bits(local.aggregate(sums)), fit_on(local, settings, columns)
+    wanted = bits(local.aggregate(sums))
+    model = fit_on(local_dataset(source, columns), settings, columns)
     assert model.status == "converged"
     for tasks in (1, 2, 7):
         dataset = spark_dataset(spark.sparkContext, source, columns, tasks)
@@ -175,3 +176,12 @@ def test_levels(spark: "SparkSession", tmp_path: Path) -> None:
     holes = rows.selectExpr("IF(a = 0, NULL, word) AS word")
     with pytest.raises(InputError, match=rf"'word' has {(frame['a'] == 0).sum()} null values in"):
         frame_levels(holes, "word", "x")
+    filled = rows.selectExpr("a", "y", "IF(a = 0, NULL, word) AS word", "sqrt(a) AS e")
+    for given, says in (
+        ({"noise_group": "word"}, "noise_group column 'word' has .* null values in 300 rows"),
+        ({"noise_group": "e"}, "noise_group column 'e' must hold text, integers or booleans"),
+        ({"sigma": "e"}, "sigma column 'e' has .* non-positive values in 300 rows"),
+        ({"sigma": [1.0] * 300}, "sigma must be a column's name"),
+    ):
+        with pytest.raises(InputError, match=says):
+            train(filled, label="y", loss="mse", features=("a",), **given)
