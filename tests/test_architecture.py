@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # from the ground up; a room may import from those before it, and from itself
 LAYERS: list[set[str]] = [
     {"errors", "blas", "_version", "versions", "registry", "files", "noise"},
-    {"losses", "penalties", "blocks", "report"},
+    {"losses", "penalties", "blocks", "report", "constraints"},
     {"own_checks", "likelihood"},
     {"own"},
     {"aggregators"},
@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
     {"null_model", "regularizer", "evaluation"},
     {"null_classes"},
     {"objective"},
+    {"constrained"},
     {"solvers"},
     {"config", "sources", "session"},
     {"prediction", "checks", "output", "information", "joint"},

@@ -621,7 +621,7 @@ def test_groups_that_are_none() -> None:
     refused(("group 'exact' can be fitted exactly",), y=exact, noise_group=nine)
     flat = np.where(np.arange(240) < 9, 3.0, y)
     refused(("group 'exact' can be fitted exactly",), y=flat, noise_group=nine)
-    refused(("has more than 10,000 values",), x=np.ones((10_001, 1)), y=np.ones(10_001),
+    refused(("has more than 1,000 values",), x=np.ones((10_001, 1)), y=np.ones(10_001),
             noise_group=np.arange(10_001))  # fmt: skip
 
 

@@ -115,6 +115,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         "has a variance of its own, which is estimated together with the coefficients"
     )
     _option(problem, "--noise-group", about, metavar="COL")
+    _add_constraints(problem)
     _add_solver(command.add_argument_group("solver"))
     _add_run(command.add_argument_group("run"))
 
@@ -161,6 +162,16 @@ def _add_problem(group: Any) -> None:
     _option(group, "--convention", about, metavar="|".join(CONVENTIONS))
     about = "penalise weights times standard deviations; default: the convention's habit"
     _option(group, "--standardization", about, action=argparse.BooleanOptionalAction)
+
+
+def _add_constraints(group: Any) -> None:
+    about = (
+        "linear equality constraints on coefficients, for loss mse, bxe and squared_hinge without "
+        "an L1 part: CSV with a column for each coefficient named (a feature, or intercept) and "
+        "the column rhs, a row a constraint, as in a,b,rhs / 1,-2,0 for w_a - 2 w_b = 0; or TOML "
+        "(see README)"
+    )
+    _option(group, "--constraints", about, metavar="FILE")
 
 
 def _add_solver(group: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from w261reg import console
 from w261reg.arguments import parser
 from w261reg.config import Settings, read_toml
-from w261reg.errors import ComputeError, InputError
+from w261reg.errors import ComputeError, InputError, Terminated
 from w261reg.model import Model, dumps, load, plain
 from w261reg.solvers import Status
 
@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.error("interrupted")
         return 130
+    except Terminated as stop:
+        console.error(str(stop))
+        return stop.exit_code
     except Exception as error:
         if os.environ.get("W261REG_DEBUG"):
             raise
@@ -109,6 +112,7 @@ def _evaluate(arguments: dict[str, Any]) -> int:
 
 
 def _benchmark(arguments: dict[str, Any]) -> int:
+    from w261reg.benchmark.processes import terminable
     from w261reg.benchmark.steps import benchmark, listing
 
     if arguments.pop("list", False):
@@ -117,7 +121,8 @@ def _benchmark(arguments: dict[str, Any]) -> int:
     out = arguments.pop("out", None)
     if not out:
         raise InputError("out is required: a folder")
-    table = benchmark(out, arguments)
+    with terminable():
+        table = benchmark(out, arguments)
     if table:
         print(table)
     return OK

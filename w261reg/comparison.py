@@ -214,6 +214,8 @@ def check_comparable(settings: Settings, standard_scaler: bool) -> None:
     if settings.penalties or settings.penalty:
         names = ", ".join([*settings.penalties, *filter(None, [settings.penalty])])
         raise InputError(f"compare needs L1 and L2 only: pyspark.ml has no {names}")
+    if settings.constraints is not None:
+        raise InputError("compare takes no constraints: pyspark.ml has no linear equality ones")
     if settings.loss not in ("mse", "bxe", "cxe", "hinge"):
         raise InputError(f"compare needs loss mse, bxe, cxe or hinge, not {settings.loss}")
     if settings.loss == "hinge" and settings.elastic_net_param > 0:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Number
 from typing import Any, Self
 
+from w261reg.constraints import Given, given_constraints, read_constraints
 from w261reg.conventions import CONVENTIONS, check_terms
 from w261reg.errors import InputError
 from w261reg.losses import LOSSES, get_loss
@@ -74,6 +75,8 @@ class Settings:
         master: Spark's master; None is spark-submit's, or local[*,4].
         penalty: path.py:Name of a penalty of the user's own, or None.
         penalty_param: its strength.
+        constraints: path of linear equality constraints on coefficients (CSV or TOML), or tables of
+            `rhs` and `coefficients`.
         penalties: strengths of further penalties, by their option's name.
         orders: the features that such a penalty goes by, in order, by its second option's name.
     """
@@ -106,6 +109,7 @@ class Settings:
     master: str | None = None
     penalty: str | None = None
     penalty_param: float | None = None
+    constraints: Given | None = None
     penalties: Mapping[str, float] = field(default_factory=dict)
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -165,6 +169,8 @@ class Settings:
             strength = _number("penalty_param", self.penalty_param, 0.0)
             checked = replace(checked, penalty_param=strength)
             read_penalty(self.penalty)
+        if self.constraints is not None:
+            read_constraints(self.constraints)
         if self.batch_rows is not None:
             batch = _integer("batch_rows", self.batch_rows, 1)
             checked = replace(checked, batch_rows=batch)
@@ -237,6 +243,7 @@ class Settings:
             chosen["warm_start"] = os.fspath(chosen["warm_start"])
         if not isinstance(chosen.get("positive"), str | Number | None):
             raise InputError(f"positive must be text or a number, not {chosen['positive']!r}")
+        chosen["constraints"] = given_constraints(chosen.get("constraints"))
         chosen["features"] = _names("features", chosen.get("features"))
         given = {key: order for key, order in orders.items() if order is not None}
         return cls(**chosen, penalties=penalties, orders=given)
@@ -300,6 +307,8 @@ def _check_noise(settings: Settings) -> None:
         )
     if settings.step_size is not None:
         raise InputError(f"step_size is not for noise_group, which takes none: {group!r}")
+    if settings.constraints is not None:
+        raise InputError(f"constraints do not go with noise_group: {group!r}")
     if settings.storage != "float64":
         raise InputError(f"noise_group stores no features: storage must not be {settings.storage}")
     if settings.penalty is not None:

@@ -1,5 +1,7 @@
 """The errors a user can meet, each with the exit code the command line gives it."""
 
+import signal
+
 
 class InputError(ValueError):
     """What the user gave cannot be used: one line that names the argument, the rule and the value.
@@ -18,3 +20,11 @@ class ComputeError(RuntimeError):
     """The computation failed for a reason that is not the user's input. Exit code 1."""
 
     exit_code = 1
+
+
+class Terminated(BaseException):
+    """A signal asked this process to end. Exit code 128 + its number, as a shell has it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.exit_code = 128 + number

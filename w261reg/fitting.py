@@ -24,21 +24,22 @@ from w261reg.aggregators.census import TakeCensus
 from w261reg.blocks import Census
 from w261reg.checks import check_census, check_summary
 from w261reg.config import Settings
+from w261reg.constrained import Constrained
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
 from w261reg.head_start import HeadStart, head_start
 from w261reg.heteroscedastic import fit_groups
 from w261reg.information import account, known_covariance
-from w261reg.likelihood import Moments, Noise, count_nonzero, likelihood
+from w261reg.likelihood import Moments, Noise, likelihood
 from w261reg.losses import Loss, get_loss
 from w261reg.model import Model, load
 from w261reg.naive_bayes import fit_counts
 from w261reg.objective import Objective
 from w261reg.own import sources
-from w261reg.posing import feature_orders, kinked, pose, ridge
-from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Steps, minimise
+from w261reg.posing import feature_constraints, feature_orders, kinked, pose, ridge
+from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Status, Steps, minimise
 from w261reg.solvers.certificates import storage_bound
-from w261reg.solvers.choose import ASSUMED_ROWS, Choice, Size, choose
+from w261reg.solvers.choose import ASSUMED_ROWS, MAX_HESSIAN_FEATURES, Choice, Size, choose
 from w261reg.solvers.descent import FEW_FEATURES
 from w261reg.sources import Columns
 from w261reg.versions import library_versions
@@ -90,19 +91,22 @@ def fit(
     n = dataset.n_features
     kinky = kinked(settings)
     orders = feature_orders(settings, columns.names)
+    constraints = feature_constraints(settings, loss, columns.names)
+    constrained = constraints is not None
     warm = warm_start(settings.warm_start, columns)
     few = dataset.preview if warm is None and not loss.quadratic else None
     size = _size(dataset, loss, few is not None)
     if settings.solver == "auto":
-        choice = choose(loss, size, kinky, settings.step_size, ridge(settings))
+        choice = choose(loss, size, kinky, settings.step_size, ridge(settings), constrained)
     else:
         choice = Choice(settings.solver, "the user's choice", {})
     kind = SOLVERS[choice.solver]
-    kind.check(loss, kinky, ridge(settings))
+    kind.check(loss, kinky, ridge(settings), constrained)
     ahead = None
     if few is not None and kind.head_start:
-        ahead = head_start(settings, few(), size.rows, loss, orders)
-    at_null = warm is None or kind.ignores_start
+        ahead = head_start(settings, few(), size.rows, loss, orders, columns.names)
+    null_feasible = constraints is None or constraints[0].homogeneous
+    at_null = (warm is None and null_feasible) or kind.ignores_start
     batches = settings.batch_rows is not None
     wanted = kind.wants(loss, n, settings.max_iter, at_null, batches)
     keep = not kind.needs_no_more(loss, wanted, batches)
@@ -113,7 +117,8 @@ def fit(
         f"read {summary.rows:,} rows x {n:,} features, {dataset.parallelism}, "
         f"{time.perf_counter() - began:.2f} s"
     )
-    objective = pose(settings, dataset, loss, summary, orders, first.sample, size.every)
+    sample, every = first.sample, size.every
+    objective = pose(settings, dataset, loss, summary, orders, sample, every, 1.0, constraints)
     if ahead is not None and first.sums is not None:
         objective.head = ahead.evaluation(objective, first.sums)
     if ahead is not None and objective.head is not None:
@@ -134,14 +139,24 @@ def fit(
     if caution := solver.caution(objective):
         log.warning(caution)
     start = None if warm is None else objective.coordinates.theta(*warm)
+    if isinstance(objective, Constrained):
+        for note in objective.notes():
+            log.warning(note)
+        if start is not None and not kind.ignores_start and not objective.satisfied(start):
+            log.info("warm start: moved to the nearest coefficients that satisfy the constraints")
     if loss.classification:
         objective.rider = partial(scorer, loss, rows=summary.rows)
     result = minimise(solver, objective, start, _monitor, began)
     model = _model(settings, objective, columns, result, choice, classes, spark)
     noise = _noise(summary.census, columns)
-    model = replace(model, metrics={"train": _train_metrics(objective, result, model, noise)})
-    if noise is not None:
+    if isinstance(objective, Constrained):
+        estimates = result.status is Status.CONVERGED and objective.p <= MAX_HESSIAN_FEATURES
+        found = objective.covariance(result.evaluation, noise is not None) if estimates else None
+        multipliers = objective.multipliers(result.evaluation)
+        model = replace(model, multipliers=multipliers, **account(found, n))
+    elif noise is not None:
         model = replace(model, **account(known_covariance(objective, result), n))
+    model = replace(model, metrics={"train": _train_metrics(objective, result, model, noise)})
     seconds = time.perf_counter() - began
     log.info("%s: %s", model.status, model.message)
     return Fit(replace(model, seconds=seconds), objective, columns)
@@ -364,6 +379,9 @@ def _train_metrics(
         variance = float(objective.summary.sd()[-1]) ** 2
         r2 = 1 - mse / variance if variance > 0 else float("nan")
         found = {"rows": model.rows, "mse": mse, "rmse": mse**0.5, "r2": r2}
+        if isinstance(objective, Constrained) and noise is None:
+            estimate = objective.noise_variance(result.evaluation)
+            found |= {} if estimate is None else {"noise_variance": estimate}
         summary = objective.summary
         moments = Moments(summary.weight, mse / 2, summary.y_mean, variance)
         return found | _likelihood(objective.loss, moments, model, noise)
@@ -380,7 +398,7 @@ def _metrics(scores: Any, state: Any, model: Model, noise: Noise | None = None) 
 
 
 def _likelihood(loss: Loss, rows: Moments, model: Model, noise: Noise | None) -> dict[str, float]:
-    return likelihood(loss, rows, model.fit_intercept, count_nonzero(model.weights), noise)
+    return likelihood(loss, rows, model.fit_intercept, model.parameters, noise)
 
 
 def scorer(loss: Loss, w: Array, b: Any, rows: int = 0) -> Any:

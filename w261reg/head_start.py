@@ -7,6 +7,7 @@ with the few rows (one class only, a feature that separates them, another order 
 its rows' own) costs nothing but the start: the fit then begins at weights 0.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from w261reg.errors import InputError
 from w261reg.evaluation import Evaluation
 from w261reg.losses import Loss
 from w261reg.objective import Objective
-from w261reg.posing import Orders, kinked, pose
+from w261reg.posing import Orders, feature_constraints, kinked, pose
 from w261reg.solvers import SOLVERS, Status, minimise
 
 Array = NDArray[np.float64]
@@ -65,7 +66,12 @@ class HeadStart:
 
 
 def head_start(
-    settings: Settings, rows: Dataset, whole: int, loss: Loss, orders: Orders
+    settings: Settings,
+    rows: Dataset,
+    whole: int,
+    loss: Loss,
+    orders: Orders,
+    names: Sequence[str],
 ) -> HeadStart | None:
     """The optimum of a few rows; None where they have none.
 
@@ -75,6 +81,7 @@ def head_start(
         whole: how many rows there are in all.
         loss: pointwise loss.
         orders: of the features.
+        names: of the features (n,).
     """
     try:
         summary = rows.aggregate(Summarise(rows.n_features, True, loss.outputs))
@@ -82,7 +89,9 @@ def head_start(
             return None
         if summary.classes is not None and not summary.classes.weight.all():
             return None
-        objective = pose(settings, rows, loss, summary, orders, share=summary.rows / whole)
+        constraints = feature_constraints(settings, loss, names)
+        share = summary.rows / whole
+        objective = pose(settings, rows, loss, summary, orders, None, 1, share, constraints)
         kind = SOLVERS["proximal" if kinked(settings) else "newton"]
         result = minimise(kind(tol=TOLERANCE), objective)
     except InputError:

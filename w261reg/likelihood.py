@@ -59,7 +59,8 @@ def likelihood(
         loss: pointwise loss; `loss.family` says of what.
         rows: sums of the rows.
         fit_intercept: whether the null model, too, has an intercept: the best of these rows.
-        nonzero: coefficients that are parameters, as `count_nonzero` counts them.
+        nonzero: coefficients that are parameters, as `count_nonzero` counts them; under constraints
+            as many as they leave free.
         noise: of rows whose weights are s/sigma^2; None is one unknown variance for all.
 
     Returns:

@@ -20,6 +20,7 @@ from scipy import sparse
 
 from w261reg.errors import InputError
 from w261reg.files import local_copy, replace_folder
+from w261reg.likelihood import count_nonzero
 from w261reg.losses import LOSSES, Loss, get_loss
 from w261reg.own import check_loss_name, loss_of, name_loss, ship_by_value, sources
 from w261reg.prediction import Predictor, check_free, feature_columns
@@ -59,11 +60,17 @@ class Model:
         solver, why_solver: which solver, and why that one.
         solver_estimates: passes and seconds that each candidate of `auto` was expected to take.
         rows, sum_of_weights: rows of positive weight, and S: with `sigma` that of s/sigma^2.
-        standard_errors: of the coefficients (n,), where `sigma` or `noise_group` was given and
-            there is no penalty, under which they would leave out the bias; else None.
-        covariance: (X' diag(s/sigma^2) X)^-1 of the coefficients on the raw scale, in the
-            features' order, the intercept last; None where there are no standard errors.
+        standard_errors: of the coefficients (n,), where `sigma`, `noise_group` or `constraints` was
+            given and there is no penalty, under which they would leave out the bias; else None.
+        covariance: of the coefficients on the raw scale, in the features' order, the intercept
+            last: (X' diag(s/sigma^2) X)^-1; under constraints that of the estimates that keep to
+            them, with 0 for what they fix. None where there are no standard errors, and beyond 512
+            features; null for a feature without spread.
         noise_groups: group, rows, sum_of_weights and sigma of each group of `noise_group`.
+        multipliers: one a constraint, in their order: its text, rhs, whether it follows from others
+            (redundant, its multiplier 0), and the multiplier lambda of F + lambda'(A (w, b) - c):
+            -dF/drhs. That of the sum of squares is 2 S lambda, of the negative log likelihood of
+            bxe S lambda. None without constraints.
         condition_number: of the last linear system, scaled; None where none was solved.
         standard_deviations: of the features (n,), by the convention's divisor.
         constant_features: names of those without spread, whose coefficient is 0.
@@ -119,6 +126,7 @@ class Model:
     lambda_max: float | None = None
     covariance: list[list[float]] | None = None
     noise_groups: list[dict[str, Any]] | None = None
+    multipliers: list[dict[str, Any]] | None = None
     seconds: float = 0.0
     history: tuple[Iteration, ...] = ()
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -141,6 +149,15 @@ class Model:
             {"coefficient": self.weights, "standardized": self.weights * sd},
             index=index,
         )
+
+    @property
+    def parameters(self) -> int:
+        """Coefficients that the data chose, the intercept not counted: those other than 0; under
+        constraints all of features with spread, less one a constraint."""
+        if self.multipliers is None:
+            return count_nonzero(self.weights)
+        independent = sum(not entry["redundant"] for entry in self.multipliers)
+        return len(self.weights) - len(self.constant_features) - independent
 
     def summary(self) -> str:
         """A few lines: the problem, how it ended, how good it is."""
@@ -396,7 +413,7 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     for added in ("solver_estimates", "storage", "storage_bound", "own_sources", "lambda_max"):
         values.setdefault(added, {} if added in ("solver_estimates", "own_sources") else None)
     values["storage"] = values["storage"] or "float64"
-    values = {"covariance": None, "noise_groups": None, **values}
+    values = {"covariance": None, "noise_groups": None, "multipliers": None, **values}
     missing = [name for name in wanted if name not in values]
     if missing or values["weights"] is None:
         name = "coefficients" if missing == ["weights"] or not missing else missing[0]
@@ -413,11 +430,15 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
             intercept=_intercept(values["intercept"], several),
             classes=None if values["classes"] is None else tuple(values["classes"]),
         )
+        if values["multipliers"] is not None:
+            values["multipliers"] = [
+                {**entry, "redundant": bool(entry["redundant"])} for entry in values["multipliers"]
+            ]
         for key in ("standard_deviations", "constant_features"):
             values[key] = tuple(values[key])
         for key in ("objective", "optimality_residual"):
             values[key] = nan if values[key] is None else float(values[key])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, KeyError):
         raise InputError(
             f"model {given} is not a model.json: it has values of wrong types"
         ) from None

@@ -60,7 +60,7 @@ def open_training(
         try:
             yield opened
         finally:
-            opened.dataset.release()
+            opened.dataset.release_later()
 
 
 @contextmanager

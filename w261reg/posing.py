@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from w261reg.aggregators import Summary
 from w261reg.config import Settings, penalty_options
+from w261reg.constrained import Constrained
+from w261reg.constraints import Constraints, read_constraints
 from w261reg.conventions import strengths
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
@@ -28,6 +30,7 @@ def pose(
     sample: Summary | None = None,
     every: int = 1,
     share: float = 1.0,
+    constraints: tuple[Constraints, Sequence[str]] | None = None,
 ) -> Objective:
     """The objective that these settings mean on these rows.
 
@@ -40,9 +43,11 @@ def pose(
         sample: of one row in `every`, with its Gram matrix; None where no solver needs it.
         every: 1 is all rows.
         share: of the table that the dataset holds; strengths are those for the whole.
+        constraints: with the features' names; None where there are none.
 
     Raises:
-        InputError: the convention has no meaning for these values.
+        InputError: the convention has no meaning for these values, or no coefficients satisfy the
+            constraints.
     """
     canonical = strengths(
         settings.convention,
@@ -59,9 +64,34 @@ def pose(
         penalty = kind.of(strength, canonical.scale)
         order = orders.get(kind.order_option or "")
         extra.append(penalty if order is None else penalty.along(order))
-    return Objective(
-        dataset, loss, summary, canonical, settings.fit_intercept, tuple(extra), sample, every
-    )
+    intercept = settings.fit_intercept
+    posed = (dataset, loss, summary, canonical, intercept, tuple(extra), sample, every)
+    return Objective(*posed) if constraints is None else Constrained(*constraints, *posed)
+
+
+def feature_constraints(
+    settings: Settings, loss: Loss, names: Sequence[str]
+) -> tuple[Constraints, Sequence[str]] | None:
+    """The constraints, and the features' names (n,); None where there are none.
+
+    Args:
+        settings: checked.
+        loss: pointwise loss.
+        names: of the features (n,).
+
+    Raises:
+        InputError: they name something else, or do not go with the loss or the penalty.
+    """
+    if settings.constraints is None:
+        return None
+    found = read_constraints(settings.constraints)
+    if loss.kinked or loss.multiclass:
+        what = "of one output" if loss.multiclass else "without kinks"
+        raise InputError(f"constraints are for losses {what}, not {loss.name}")
+    if kinked(settings):
+        raise InputError("constraints need a penalty without an L1 part: elastic_net_param 0")
+    found.check_names(names, settings.fit_intercept)
+    return found, names
 
 
 def feature_orders(settings: Settings, names: Sequence[str]) -> Orders:

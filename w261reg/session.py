@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from w261reg.datasets import later
 from w261reg.datasets.describe import described
 from w261reg.errors import ComputeError, InputError
 from w261reg.noise import quiet_start, stopping
@@ -92,9 +93,12 @@ def session(master: str | None = None, name: str = "w261reg") -> Iterator["Spark
     try:
         yield spark
     finally:
-        stopping.set()
-        with suppress(Py4JError):  # interrupted in the middle of a call, it may not answer
-            spark.stop()
+        try:
+            later.finish()
+        finally:
+            stopping.set()
+            with suppress(Py4JError):  # interrupted in the middle of a call, it may not answer
+                spark.stop()
 
 
 def _start(master: str | None, name: str) -> "SparkSession":

@@ -56,7 +56,8 @@ def train(
             class or object of w261reg.losses.Loss), penalty (also a class), reg_param,
             elastic_net_param, fit_intercept, convention, standardization, solver, step_size,
             step_rule, batch_rows, seed, max_iter, tol, positive, features, warm_start, master,
-            aggregation_depth, smooth_param, smooth_order, smoothing.
+            aggregation_depth, smooth_param, smooth_order, smoothing, constraints (a path, a pandas
+            DataFrame with a column a coefficient and rhs, or tables of rhs and coefficients).
 
     Returns:
         The model, whatever its status.
@@ -101,6 +102,8 @@ def check_gradient(
     if settings.get("noise_group") is not None:
         raise InputError("noise_group has no gradient to check: it is solved in closed form")
     chosen = _settings(data, label, weight, {**settings, **_named({"sigma": sigma})})
+    if chosen.constraints is not None:
+        raise InputError("constraints change no derivative: leave them out of check_gradient")
     if get_loss(chosen.loss).counted:
         raise InputError(f"loss {chosen.loss} is not minimised, so it has no gradient to check")
     with open_training(data, label, weight, chosen, sigma=sigma) as opened:

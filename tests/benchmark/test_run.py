@@ -1,7 +1,10 @@
 """Runs in fresh processes, what is kept of them, and bad input."""
 
+import signal
+import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from w261reg.benchmark.steps import benchmark
 from w261reg.benchmark.tables.generated import DenseTable
 from w261reg.benchmark.worker import fits
 from w261reg.cli import main
+from w261reg.errors import Terminated
 
 GIVEN: dict[str, Any] = {
     "problems": "bxe-l2-dense", "repeats": 2, "micro": False, "timeout": 100.0,
@@ -111,6 +115,101 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
         "failing", [], {"PYTHONPATH": str(tmp_path)}, tmp_path / "log", timeout=60.0
     )
     assert why == "exit code 1: no such thing"
+
+
+# --- a signal -----------------------------------------------------------------------------------
+
+SLEEPER = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+with open(sys.argv[1] + ".part", "w") as told:
+    told.write(f"{os.getpid()} {child.pid}")
+os.rename(sys.argv[1] + ".part", sys.argv[1])
+time.sleep(300)
+"""
+TERMINAL = """
+import signal, sys
+from pathlib import Path
+from w261reg.benchmark import processes, steps
+from w261reg.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where tests run
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+told, log = Path(sys.argv[1], "told"), Path(sys.argv[1], "log")
+sleeper = {"PYTHONPATH": sys.argv[1]}
+steps.run = lambda plan, out: processes.run_python("sleeper", [str(told)], sleeper, log, 300.0)
+sys.exit(main(["benchmark", "--steps", "run", "--out", str(Path(sys.argv[1], "out"))]))
+"""
+
+
+def _lives(pid: int) -> bool:
+    """Whether it runs: one that waits for its parent to take note of its end does not."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_what_was_started(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    running = subprocess.Popen(
+        [sys.executable, "-c", TERMINAL, str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "told").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        started = [int(pid) for pid in (tmp_path / "told").read_text().split()]
+        assert [_lives(pid) for pid in started] == [True, True]
+        running.send_signal(number)
+        _, said = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 128 + number
+    how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+    assert said.splitlines() == [f"w261reg: error: {how}"]
+    assert [_lives(pid) for pid in started] == [False, False]
+
+
+def test_a_signal_waits_for_the_number_of_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    real = subprocess.Popen
+
+    def interrupted(*given: Any, **more: Any) -> Any:
+        started.append(real(*given, **more))
+        signal.raise_signal(signal.SIGTERM)
+        return started[0]
+
+    monkeypatch.setattr(processes.subprocess, "Popen", interrupted)
+    (tmp_path / "sleeper.py").write_text("import time; time.sleep(300)")
+    environment = {"PYTHONPATH": str(tmp_path)}
+    with pytest.raises(Terminated, match="SIGTERM") as caught, processes.terminable():
+        processes.run_python("sleeper", [], environment, tmp_path / "log", 300.0)
+    assert caught.value.exit_code == 143
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_a_second_signal_does_not_cut_the_end_short() -> None:
+    with processes.terminable():
+        with pytest.raises(Terminated):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with processes.terminable():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.spark

@@ -160,11 +160,10 @@ EXITED = r"Python worker exited unexpectedly"
 CAUSES = {
     "raises in the first pass": RAISED,
     "raises in a later pass": RAISED,
-    # the second attempt may be on the executor that does not have the file
-    "raises once it is packed again": rf"{RAISED}|lost partition 2 8 times",
+    "raises once it is packed again": RAISED,
     "exits in the first pass": EXITED,
     "exits in a later pass": EXITED,
-    "exits once it is packed again": rf"{EXITED}|lost partition 2 8 times",
+    "exits once it is packed again": EXITED,
     "truncates in a later pass": r"lost partition 2 8 times: .*is shorter than it was",
     "kills in a later pass": r"exited with code 137",
 }

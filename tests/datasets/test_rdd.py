@@ -2,7 +2,9 @@
 
 import glob
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
+from pyspark import SparkContext
 from scipy import sparse
 
+from tests.jobs.submit import ROOT, environment
 from tests.spark.helpers import bits, everything, fit_on, leaves_of, model_bits, settings_of, table
 from w261reg.aggregators import Evaluate, Several
 from w261reg.blocks.store.files import PREFIX, folders
 from w261reg.config import Settings
-from w261reg.datasets import LocalDataset
+from w261reg.datasets import LocalDataset, later
 from w261reg.datasets.rdd import CLOSURE_BYTES, MAX_GENERATIONS, RddDataset
 from w261reg.errors import ComputeError
 from w261reg.fitting import fit
@@ -150,6 +154,95 @@ def test_release_leaves_nothing(make: Any) -> None:
     assert len(files(other)) == TASKS
     assert persisted(dataset) == before + 1
     dataset.release()  # once more does no harm
+
+
+def test_release_later_leaves_nothing(make: Any) -> None:
+    dataset, other = make(), make()
+    before, threads = persisted(dataset), threading.active_count()
+    found(dataset)
+    dataset.release_later()
+    found(other)
+    later.finish()
+    assert files(dataset) == []
+    assert len(files(other)) == TASKS
+    assert persisted(dataset) == before + 1
+    assert threading.active_count() == threads
+    dataset.release_later()  # of nothing: no thread, no job
+    assert threading.active_count() == threads
+
+
+def test_the_caller_does_not_wait_for_a_release(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, run, go = make(), SparkContext.runJob, threading.Event()
+
+    def held(*given: Any, **more: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            assert go.wait(60)
+        return run(*given, **more)
+
+    monkeypatch.setattr(SparkContext, "runJob", held)
+    found(dataset)
+    dataset.release_later()
+    assert len(files(dataset)) == TASKS
+    go.set()
+    later.finish()
+    assert files(dataset) == []
+
+
+ENDS = """
+import os, sys
+import numpy as np
+from pyspark.sql import SparkSession
+import w261reg.sources.memory
+from w261reg.aggregators.census import TakeCensus
+from w261reg.session import session
+from w261reg.sources import Columns, array_source
+from w261reg.sources.packing import spark_dataset
+
+w261reg.sources.memory.leaf_rows = lambda width: 4
+place = os.environ["SPARK_LOCAL_DIRS"]
+columns = Columns(("features",), ("x",), vector=True, label="label")
+source = array_source(np.ones((8, 1)), np.arange(8.0), None)[0]
+
+def packed(context):
+    dataset = spark_dataset(context, source, columns, 2)
+    dataset.aggregate(TakeCensus())
+    return dataset
+
+def left():
+    return [n for _, _, names in os.walk(place) for n in names if n.startswith("w261reg-")]
+
+with session("local[2]") as spark:
+    ours, late = packed(spark.sparkContext), packed(spark.sparkContext)
+    assert len(left()) == 4
+    ours.release_later()
+assert left() == []
+late.release()  # of a Spark that is gone
+theirs = SparkSession.builder.master("local[2]").getOrCreate()
+for dataset in [packed(theirs.sparkContext) for _ in range(3)]:
+    dataset.release_later()
+theirs.stop()
+assert left() == []
+theirs = SparkSession.builder.master("local[2]").getOrCreate()
+packed(theirs.sparkContext).release_later()
+sys.exit(7)
+"""
+
+
+def test_the_end_of_a_session_or_process_waits_for_it(tmp_path: Path) -> None:
+    """Also one that is not ours: what Spark's end finds undone, it does itself."""
+    place = tmp_path / "local"
+    place.mkdir()
+    run = subprocess.run(
+        [sys.executable, "-c", ENDS],
+        env=environment(PYTHONPATH=str(ROOT), SPARK_LOCAL_DIRS=str(place)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert run.returncode == 7, run.stderr
+    assert "Traceback" not in run.stderr
+    assert list(place.rglob("w261reg-*")) == []
 
 
 def test_sixty_passes_keep_files_persisted_rdds_and_broadcasts_flat(spark: "SparkSession") -> None:

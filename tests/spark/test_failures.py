@@ -1,6 +1,8 @@
 """A failure on Spark is one line that names its cause."""
 
+import json
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +10,8 @@ import numpy as np
 import pytest
 from py4j.protocol import Py4JError
 
+from tests.jobs.submit import ROOT, environment
+from tests.spark.repeated import FAILING, TRIALS
 from w261reg.aggregators.base import Aggregator
 from w261reg.blocks import Block
 from w261reg.blocks.store import folders
@@ -157,3 +161,46 @@ def test_a_partition_has_its_own_number(text: str, asked: list[int], named: int)
         spark_failures("a pass", asked),
     ):
         raise Py4JError(text)
+
+
+# --- tasks that are started once more -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What came of tasks that fail and find their blocks lost when they are started once more."""
+    run = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "tests" / "spark" / "repeated.py"),
+            str(tmp_path_factory.mktemp("repeated")),
+        ],
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+CAUSES = {
+    "raises": "ValueError: this partition cannot be computed",
+    "exits": "the Python worker exited unexpectedly (killed for want of memory?)",
+}
+
+
+@pytest.mark.parametrize(("how", "depth"), TRIALS)
+def test_a_repeated_task_does_not_hide_the_cause(
+    repeated: dict[str, Any], how: str, depth: int
+) -> None:
+    result = repeated[f"{how}, {depth}"]
+    assert result["same after"]
+    if how not in CAUSES:
+        assert result["same"]
+        return
+    where = f"(partition {FAILING})"
+    assert result["said"] == f"the pass for a trace failed on Spark: {CAUSES[how]} {where}"
+    assert result["tries"] == 5  # of blocks once, and of the source four times

@@ -94,7 +94,8 @@ def test_the_same_bits_for_any_number_of_tasks(
     assert len(local.leaves) > 16
     w = np.multiply.outer([1.0, 2.0, 3.0], [0.1, -0.2, 0.3])
     sums = Several(SummariseGroups(3, 3), GroupResiduals(w, w[:, 0], w[0], np.ones(3)))
-    wanted, model = bits(local.aggregate(sums)), fit_on(local, settings, columns)
+    wanted = bits(local.aggregate(sums))
+    model = fit_on(local_dataset(source, columns), settings, columns)
     assert model.status == "converged"
     for tasks in (1, 2, 7):
         dataset = spark_dataset(spark.sparkContext, source, columns, tasks)
@@ -158,7 +159,9 @@ def test_groups_are_found(spark: "SparkSession", tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path, row_group_size=120)
     used = frame[frame["w"] > 0]
     for column in ("word", "number", "flag"):
-        given = {"label": "y", "weight": "w", "loss": "mse", "noise_group": column}
+        given: dict[str, Any] = {"label": "y", "weight": "w", "loss": "mse"}
+        given["noise_group"] = column
+        given["features"] = FEATURES
         for data in (frame, str(path), spark.read.parquet(str(path))):
             table_given = {"data": data} if isinstance(data, str) else {}
             settings = Settings.of({**given, **table_given}).checked()

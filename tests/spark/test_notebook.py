@@ -10,6 +10,7 @@ import pytest
 
 from w261reg import InputError, Model, load, train
 from w261reg.blocks.store.files import PREFIX, folders
+from w261reg.datasets import later
 from w261reg.session import session
 
 if TYPE_CHECKING:
@@ -95,11 +96,13 @@ def test_predictions_of_vectors(spark: "SparkSession", frame: "DataFrame") -> No
 
 
 def persisted(spark: "SparkSession") -> int:
+    later.finish()
     return int(spark.sparkContext._jsc.getPersistentRDDs().size())
 
 
 def packed_files(spark: "SparkSession") -> int:
     """Of any dataset, in the local directories of the executors."""
+    later.finish()
     places = spark.sparkContext.parallelize([0], 1).map(lambda _: folders()).collect()[0]
     return sum(name.startswith(PREFIX) for place in places for name in os.listdir(place))
 
@@ -141,6 +144,7 @@ def test_each_pass_says_what_it_is(
     monkeypatch.setattr(type(spark.sparkContext), "setJobDescription", spy)
     fit: Any = {"positive": "spam", "loss": "bxe", "reg_param": 0.05, "solver": "newton"}
     model = train(frame, label="kind", collect_bytes=0, **fit)
+    later.finish()
     *passes, release = [value for value in said if value]
     assert len(passes) == model.n_passes  # what scores the answer rides with the last
     assert passes[0] == "w261reg: read, pack, Gram matrix"

@@ -54,6 +54,10 @@ class Dataset(ABC):
     def release(self) -> None:  # noqa: B027 - nothing to give back is a fine answer
         """Give back what the dataset holds; it cannot be used afterwards."""
 
+    def release_later(self) -> None:
+        """`release` while the caller goes on; the end of the session waits for it."""
+        self.release()
+
     @property
     @abstractmethod
     def parallelism(self) -> str:

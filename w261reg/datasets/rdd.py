@@ -10,10 +10,18 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from py4j.protocol import Py4JError
-from pyspark import RDD, SparkContext, StorageLevel, cloudpickle
+from pyspark import (
+    RDD,
+    InheritableThread,
+    SparkContext,
+    StorageLevel,
+    TaskContext,
+    cloudpickle,
+)
 
 from w261reg.aggregators.base import Aggregator
 from w261reg.blocks.store import Lost, Packed, remove
+from w261reg.datasets import later
 from w261reg.datasets.base import Dataset
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
@@ -41,11 +49,19 @@ JOB_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Missing:
-    """A partition whose blocks are lost, and why; `full` where there was no room for them."""
+    """A partition whose blocks are lost, and why.
+
+    Attributes:
+        partition: its number.
+        why: they are.
+        full: whether there was no room for them.
+        repeated: whether the task that says so is one that Spark started once more.
+    """
 
     partition: int
     why: str
     full: bool = False
+    repeated: bool = False
 
 
 class RddDataset(Dataset):
@@ -119,12 +135,18 @@ class RddDataset(Dataset):
             places = [self.context.parallelize(range(tasks), tasks)]
         for place in places:
             try:
-                with described(self.context, "release"), spark_failures("release"):
+                with spark_failures("release"), described(self.context, "release"):
                     self.context.runJob(place, delete)
-            except (InputError, ComputeError) as error:
+            except (InputError, ComputeError, AttributeError) as error:
                 # a Spark that has gone takes its files along; the answer is not to be lost for it
+                if isinstance(error, AttributeError) and self.context._jsc is not None:
+                    raise
                 log.debug("packed blocks could not be deleted: %s", error)
         self._forget()
+
+    def release_later(self) -> None:
+        if self.generations or self.spoiled:
+            later.start(InheritableThread(self.release, name="w261reg release"))
 
     def _forget(self) -> None:
         for generation in self.generations:
@@ -212,12 +234,25 @@ class RddDataset(Dataset):
                 if depth == 1:
                     nodes += own
                     todo = [lost.partition for lost in missing]
+                if repeated := sorted(lost.partition for lost in missing if lost.repeated):
+                    self._provoke(aggregator, repeated)
                 log.info("packing again what is lost: %s", missing[0].why)
                 self._renew(missing)
         raise ComputeError(
             f"the pass for {aggregator.name} lost partition {missing[0].partition} {MAX_ROUNDS} "
             f"times: {missing[0].why}"
         )
+
+    def _provoke(self, aggregator: Aggregator[Any], partitions: list[int]) -> None:
+        """Fold partitions from the source, for what may fail in it.
+
+        A task that fails is repeated where its blocks may not be, and to say that they are missing
+        ends it well: Spark then tells nobody why it failed. Read from the source nothing is
+        missing, so that what fails again and again is told.
+        """
+        recipe = replace(self.recipe, aggregator=aggregator, keep=False, only=frozenset(partitions))
+        self.asked[:] = partitions
+        self.context.runJob(self.reading(recipe), _drain, partitions)
 
     def _check(self, told: list[Packed]) -> None:
         for own in told:
@@ -349,7 +384,9 @@ def _folding(shipped: Any) -> Any:
             try:
                 nodes = list(fold(own.leaves(), _unship(shipped)))
             except Lost as lost:
-                yield Missing(own.partition, str(lost), bool(own.full))
+                task = TaskContext.get()
+                repeated = task is not None and task.attemptNumber() > 0
+                yield Missing(own.partition, str(lost), bool(own.full), repeated)
             except Exception as error:
                 error.add_note(f"w261reg: partition {own.partition}")  # not in what Spark says
                 raise
@@ -358,6 +395,10 @@ def _folding(shipped: Any) -> Any:
                 yield own.told()
 
     return share
+
+
+def _drain(items: Iterable[Item]) -> list[int]:
+    return [sum(1 for _ in items)]
 
 
 def _told(item: Item) -> Item:

@@ -18,6 +18,7 @@ from w261reg.report.result import Result, number, read_result
 from w261reg.report.tables import (
     SUMMARY_HEADS,
     coefficient_table,
+    constraint_table,
     engine_table,
     flat,
     metrics_table,
@@ -169,6 +170,7 @@ def _section(result: Result, name: str, anchor: str, figures: Sequence[Drawn]) -
         "settings": _settings(model, result.config),
         "convergence": convergence_sentence(model, result.n_history),
         "figures": {figure.name: _shown_figure(figure) for figure in figures},
+        "constraints": constraint_table(model),
         "metrics": metrics_table(result),
         "noise": noise_table(result),
         "noise_text": noise_text(model),

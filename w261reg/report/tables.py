@@ -81,6 +81,22 @@ def coefficient_table(result: Result) -> Table:
     return Table(heads, rows, sizes)
 
 
+def constraint_table(model: dict[str, Any]) -> Table | None:
+    """One row a constraint, with its multiplier; None without constraints."""
+    given = model.get("multipliers")
+    entries = [e for e in given if isinstance(e, dict)] if isinstance(given, list) else []
+    if not entries:
+        return None
+    rows = [
+        [
+            shown(entry.get("constraint")),
+            "redundant" if entry.get("redundant") else fmt(number(entry.get("multiplier")), 6),
+        ]
+        for entry in entries
+    ]
+    return Table(["Constraint", "Multiplier"], rows, [])
+
+
 def flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(name, value) pairs of nested dictionaries, names joined with dots."""
     for key, value in content.items():
@@ -152,7 +168,9 @@ METRICS = {
     "log_likelihood": "Log likelihood (a weight counts its row so many times)",
     "null_deviance": "Deviance without the features",
     "residual_deviance": "Deviance of the model",
-    "aic": "AIC (non-zero coefficients, intercept and, for squared error, variances not given)",
+    "aic": "AIC (non-zero coefficients, or those that constraints leave free, intercept and, for "
+    "squared error, variances not given)",
+    "noise_variance": "Noise variance, unbiased",
 }
 
 

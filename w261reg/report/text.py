@@ -171,7 +171,15 @@ def problem_name(model: dict[str, Any]) -> str:
         ending = "no smoothing" if penalty == "none" else penalty
         return f"Naive Bayes{label} on {features}, {ending}"
     ending = "no penalty" if penalty == "none" else f"{penalty} penalty"
+    if constraints := constraint_count(model):
+        ending += f", {counted(constraints, 'linear constraint')}"
     return f"{kind[:1].upper()}{kind[1:]}{label} on {features}, {ending}"
+
+
+def constraint_count(model: dict[str, Any]) -> int:
+    """How many linear equality constraints there are, redundant ones among them."""
+    given = model.get("multipliers")
+    return len(given) if isinstance(given, list) else 0
 
 
 def status_of(model: dict[str, Any]) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from w261reg.constrained import Constrained
 from w261reg.errors import InputError
 from w261reg.evaluation import Evaluation
 from w261reg.losses import Loss
@@ -114,6 +115,7 @@ class Solver(ABC):
         max_iter: the most iterations.
         tol: the residual at which to stop.
         smooth_only: cannot handle a penalty with an L1 part.
+        takes_constraints: can keep to linear equality constraints.
         quadratic_only: needs a quadratic loss.
         subgradients: a loss with kinks, which has no curvature, is its problem too.
         kinked_only: no other loss is.
@@ -133,6 +135,7 @@ class Solver(ABC):
     name: ClassVar[str]
     about: ClassVar[str]
     smooth_only: ClassVar[bool] = False
+    takes_constraints: ClassVar[bool] = False
     quadratic_only: ClassVar[bool] = False
     subgradients: ClassVar[bool] = False
     kinked_only: ClassVar[bool] = False
@@ -198,14 +201,19 @@ class Solver(ABC):
         return ""
 
     @classmethod
-    def check(cls, loss: Loss, kinked: bool, ridge: bool = True) -> None:
+    def check(cls, loss: Loss, kinked: bool, ridge: bool = True, constrained: bool = False) -> None:
         """Raise InputError where a problem is not this solver's: before the first pass.
 
         Args:
             loss: the loss.
             kinked: whether a penalty has an L1 part.
             ridge: whether the penalty is L2 alone.
+            constrained: whether there are linear equality constraints.
         """
+        if constrained and not cls.takes_constraints:
+            raise InputError(
+                f"solver {cls.name} takes no constraints; use auto, gram (loss mse) or newton"
+            )
         if cls.smooth_only and kinked:
             raise InputError(
                 f"solver {cls.name} needs a penalty without an L1 part; use solver proximal or "
@@ -278,7 +286,8 @@ def minimise(
     Raises:
         InputError: the solver cannot handle this problem.
     """
-    solver.check(objective.loss, not objective.smooth, objective.ridge)
+    constrained = isinstance(objective, Constrained)
+    solver.check(objective.loss, not objective.smooth, objective.ridge, constrained)
     began = time.perf_counter() if began is None else began
     objective.by_gram = objective.summary.gram and solver.by_gram(objective.loss)
     try:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from w261reg.constrained import Constrained, directions
 from w261reg.evaluation import Evaluation, rounding_of, shortest_subgradient
 from w261reg.objective import Objective
 from w261reg.regularizer import Regularizer
@@ -236,7 +237,7 @@ def _rank(objective: Objective) -> int:
     That of the second moments of the rows of (x, 1), for each output but one; that one is the sum
     of all, which has the gauge. With a penalty beside L1 and L2, of their sum with its Hessian,
     both in units of their size: the directions in which neither the data nor the penalty varies are
-    those that are left.
+    those that are left. Under constraints only directions that keep to them count as left.
     """
     if not objective.summary.gram:
         return -1
@@ -246,6 +247,10 @@ def _rank(objective: Objective) -> int:
         one = Regularizer(objective.penalty, to.single, objective.null.spread())
         bend = one.hessian(np.zeros(to.n_features))[: len(moments), : len(moments)]
         moments = _in_own_units(moments) + _in_own_units(bend)
+    if isinstance(objective, Constrained):
+        whole = objective.restricted(objective.null.with_intercept(moments))
+        values = np.linalg.eigvalsh(whole)
+        return int((values > null_threshold(values)).sum())
     values = np.linalg.eigvalsh(moments)
     rank = int((values > null_threshold(values)).sum()) + objective.fit_intercept
     return rank if to.outputs == 1 else (to.outputs - 1) * rank + to.single.p
@@ -257,14 +262,15 @@ def _in_own_units(matrix: Array) -> Array:
 
 
 def _unpenalised_directions(objective: Objective) -> Array:
-    """An orthonormal basis (p, k) of the directions that a quadratic penalty does not see.
+    """An orthonormal basis (p, k) of the directions that a quadratic penalty does not see, and in
+    which constraints, if there are any, leave theta free.
 
     Of several outputs, without those in which all move alike, which F does not see either.
     """
     to = objective.coordinates
     one = _unpenalised_of_output(objective)
     if to.outputs == 1:
-        return one
+        return directions(objective, one)
     contrasts = linalg.null_space(np.ones((1, to.outputs)))
     free = np.zeros((to.p, contrasts.shape[1] * one.shape[1]))
     for k, contrast in enumerate(contrasts):
@@ -293,7 +299,7 @@ def existence(objective: Objective, evaluation: Evaluation) -> Existence:
     Attained: the bound above holds. Separated: a direction along which no row gets worse and some
     get better; near infinity the loss is flat along it, so it is sought among the directions of
     least curvature, and checked on every row in one pass. A penalty that does not see every
-    direction leaves those that it does not.
+    direction leaves those that it does not, and constraints those that keep to them.
     """
     hessian = evaluation.hessian
     assert hessian is not None

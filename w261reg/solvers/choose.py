@@ -121,7 +121,12 @@ class Choice:
 
 
 def choose(
-    loss: Loss, size: Size, kinked: bool, step_size: float | None, ridge: bool = True
+    loss: Loss,
+    size: Size,
+    kinked: bool,
+    step_size: float | None,
+    ridge: bool = True,
+    constrained: bool = False,
 ) -> Choice:
     """The candidate of least estimated cost.
 
@@ -131,6 +136,7 @@ def choose(
         kinked: whether a penalty has an L1 part.
         step_size: a fixed step the user asked for, or None.
         ridge: whether the penalty is L2 alone.
+        constrained: whether there are linear equality constraints.
     """
     if step_size is not None:
         return Choice("gd", "a step size was given", {})
@@ -139,6 +145,9 @@ def choose(
         if ridge:
             return Choice("pegasos", why + "L2 alone", {})
         return Choice("gd", why + "not L2 alone", {})
+    if constrained:
+        own = "gram" if loss.quadratic else "newton"
+        return Choice(own, "there are constraints, which the solvers gram and newton keep to", {})
     estimates = _estimates(loss, size, kinked)
     name = min(estimates, key=lambda solver: estimates[solver].seconds)
     if len(estimates) == 1:

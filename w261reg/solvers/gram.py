@@ -8,6 +8,7 @@ from scipy import linalg
 
 from w261reg.aggregators import Triangular
 from w261reg.blas import one_blas_thread
+from w261reg.constrained import Constrained
 from w261reg.errors import InputError
 from w261reg.losses import Loss
 from w261reg.objective import MAX_ROUNDING, Objective
@@ -29,13 +30,14 @@ class Gram(Solver):
     Without an L1 part by Cholesky (the normal equations, centred and scaled), with one by
     coordinate descent on the Gram matrix. Where the matrix is so ill-conditioned that the normal
     equations would lose more than half of the digits, one more pass computes an orthogonal factor
-    of the data (Bjorck, *Numerical Methods for Least Squares Problems*, 2.4). A start is of no use
-    to it.
+    of the data (Bjorck, *Numerical Methods for Least Squares Problems*, 2.4; under constraints by
+    the null space, 5.1.3). A start is of no use to it.
     """
 
     name = "gram"
     about = "squared error from one pass: Cholesky, coordinate descent where there is L1"
     quadratic_only = True
+    takes_constraints = True
     ignores_start = True
 
     @classmethod
@@ -100,9 +102,13 @@ class Gram(Solver):
                 half = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
                 design = np.vstack([design, half])
                 label = np.append(label, np.zeros(len(half)))
+            # what is left to explain where the move starts: at the null model, or where the
+            # constraints hold
+            base = objective.null_theta()
+            if isinstance(objective, Constrained):
+                label = label - design @ (base - objective.null.theta)
+                design, label = objective.restricted_rows(design, label)
             threshold = 4 * max(16, objective.p) * np.finfo(float).eps
             x, _, rank, singular = linalg.lstsq(design, label, cond=threshold)
         condition = float(singular[0] / singular[-1]) ** 2 if singular[-1] > 0 else float("inf")
-        if objective.fit_intercept:
-            x = np.append(x[:-1], x[-1] + summary.y_mean)
-        return Solution(x, condition, int(rank)), design.T @ design
+        return Solution(base + x, condition, int(rank)), design.T @ design

@@ -68,8 +68,8 @@ class Pegasos(Solver):
     kinked_only = True
 
     @classmethod
-    def check(cls, loss: Loss, kinked: bool, ridge: bool = True) -> None:
-        super().check(loss, kinked, ridge)
+    def check(cls, loss: Loss, kinked: bool, ridge: bool = True, constrained: bool = False) -> None:
+        super().check(loss, kinked, ridge, constrained)
         if not ridge:
             raise InputError(
                 f"solver {cls.name} needs a penalty of L2 alone, reg_param > 0 and "

@@ -78,12 +78,14 @@ class Newton(_SecondOrder):
 
     Nocedal and Wright, *Numerical Optimization*, 3.3; for logistic loss, iteratively reweighted
     least squares (McCullagh and Nelder, *Generalized Linear Models*, 2.5). The first step is free:
-    the Hessian at the null model is a multiple of the Gram matrix of the first pass.
+    the Hessian at the null model is a multiple of the Gram matrix of the first pass. Under
+    constraints the step is that of their null space, from a start that satisfies them.
     """
 
     name = "newton"
     about = "damped Newton on weights and intercept together; a pass an iteration"
     smooth_only = True
+    takes_constraints = True
 
     def model(self, objective: Objective, now: Evaluation) -> Move:
         assert now.hessian is not None
