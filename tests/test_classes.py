@@ -354,6 +354,83 @@ def test_a_loss_of_ones_own_has_one_output() -> None:
     assert train(X, CODES, loss=CrossEntropy, reg_param=0.1).loss == "cxe"
 
 
+# --- trained ------------------------------------------------------------------------------------
+
+
+def test_an_unpenalised_fit_is_statsmodels() -> None:
+    times = WEIGHT.astype(int)
+    x, y = np.repeat(X, times, axis=0), np.repeat(CODES, times)
+    design = np.column_stack([x, np.ones(len(x))])
+    theirs = sm.MNLogit(y, design).fit(disp=0, method="newton", tol=1e-14, maxiter=100)
+    model = train(X, np.array(WORDS)[CODES], weight=WEIGHT, loss="cxe")
+    assert model.ok
+    found = model.metrics["train"]
+    assert found["log_likelihood"] == pytest.approx(theirs.llf, rel=1e-12)
+    assert found["aic"] == pytest.approx(theirs.aic, rel=1e-12)
+    assert found["log_loss"] == pytest.approx(model.objective, rel=1e-12)
+    np.testing.assert_allclose(model.probability(X), theirs.predict(
+        np.column_stack([X, np.ones(ROWS)])), rtol=1e-6, atol=1e-9)  # fmt: skip
+    by_theirs = scikit_learn(CODES, np.argmax(model.probability(X), axis=1), WEIGHT)
+    for name, value in by_theirs.items():
+        assert found[name] == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("label", ["words", "truth"])
+def test_a_penalised_fit_is_scikit_learns(label: str) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    y = np.array(WORDS)[CODES] if label == "words" else CODES > 1
+    c = 0.3
+    theirs = LogisticRegression(C=c, tol=1e-12, max_iter=5000).fit(X, y, sample_weight=WEIGHT)
+    model = train(X, y, weight=WEIGHT, loss="cxe", convention="sklearn", reg_param=c)
+    assert list(model.classes or ()) == theirs.classes_.tolist()
+    if label == "words":  # of two classes theirs is one output
+        np.testing.assert_allclose(model.probability(X), theirs.predict_proba(X), atol=1e-6)
+    else:  # w and -w are penalised both: half the penalty of one vector 2 w
+        halved = LogisticRegression(C=2 * c, tol=1e-12, max_iter=5000)
+        halved.fit(X, y, sample_weight=WEIGHT)
+        np.testing.assert_allclose(model.probability(X), halved.predict_proba(X), atol=1e-6)
+        assert model.predict(X).dtype == bool
+
+
+def test_l1_counts_what_is_not_0() -> None:
+    model = train(X, np.array(WORDS)[CODES], loss="cxe", reg_param=0.05, elastic_net_param=1.0)
+    assert 0 < np.count_nonzero(model.weights) < 3 * N
+    found = model.metrics["train"]
+    parameters = found["aic"] / 2 + found["log_likelihood"]
+    assert parameters == pytest.approx(np.count_nonzero(model.weights) + 3, abs=1e-9)
+
+
+@pytest.mark.spark
+def test_train_evaluate_predict(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    data, out = write_csv(tmp_path / "t.csv", frame()), tmp_path / "m"
+    options = (
+        "--label",
+        "kind",
+        "--weight",
+        "s",
+        "--loss",
+        "cxe",
+        "--reg-param",
+        "0.02",
+        "--solver",
+        "newton",
+    )
+    answer = run("train", data, *options, "--out", out).ok()
+    assert "Softmax regression of kind (4 classes) on 3 features, L2" in answer.out
+    evaluated_by = run("evaluate", out, data, "--label", "kind", "--weight", "s").ok()
+    trained = json.loads((out / "metrics.json").read_text())["train"]
+    found = json.loads(evaluated_by.out)
+    assert without_matrix(found) == pytest.approx(without_matrix(trained), rel=1e-12)
+    assert {"confusion.png", "coefficients.png"} <= {p.name for p in (out / "figures").iterdir()}
+    run("predict", out, data, "--out", tmp_path / "p.csv").ok()
+    predicted = pd.read_csv(tmp_path / "p.csv")
+    right = np.average(predicted["prediction"] == predicted["kind"], weights=WEIGHT)
+    assert found["accuracy"] == pytest.approx(right, rel=1e-12)
+    local = train(frame(), "kind", weight="s", loss="cxe", reg_param=0.02, solver="newton")
+    np.testing.assert_array_equal(load(out).weights, local.weights)  # the same bits
+
+
 # --- evaluate and predict of tables -------------------------------------------------------------
 
 

@@ -124,7 +124,7 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     data = command.add_argument_group("data")
     _option(data, "data", TABLE, nargs="?", metavar="DATA")
     _option(data, "--label", "column to predict", metavar="COL")
-    about = "label value that counts as 1; needed where the label is not 0 and 1"
+    about = "label value that counts as 1, of two classes; needed where the label is not 0 and 1"
     _option(data, "--positive", about, metavar="VALUE")
     _option(data, "--features", "feature columns; default: all others", metavar="C1,C2,...")
     _option(data, "--weight", "column of row weights >= 0", metavar="COL")

@@ -266,7 +266,7 @@ def _of_kind(what: str, name: str, kind: Any) -> Any:
         raise InputError(f"{what} {name}: it must be a subclass of w261reg.{base.__name__}")
     if missing := sorted(getattr(kind, "__abstractmethods__", ())):
         raise InputError(f"{what} {name}: {kind.__name__} does not define {', '.join(missing)}")
-    if what == "loss" and (kind.multiclass or kind.counted):
+    if issubclass(kind, Loss) and (kind.multiclass or kind.counted):
         raise InputError(
             f"loss {name}: a loss of your own has one output: multiclass and counted must be False"
         )
