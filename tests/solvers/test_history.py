@@ -8,8 +8,7 @@ import pytest
 
 from tests.checks import DESCENTS
 from tests.problems import example, objective_of
-from w261reg.solvers import SOLVERS, FirstPass, Iteration, minimise
-from w261reg.solvers.base import FitResult
+from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, minimise
 
 
 def solve(solver: str, loss: str, **changes: Any) -> tuple[FitResult, int, list[Iteration]]:

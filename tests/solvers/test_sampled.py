@@ -112,7 +112,7 @@ def test_convergence_without_a_penalty_is_proven() -> None:
 
 
 def test_no_proof_means_no_convergence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("w261reg.solvers.base.MAX_HESSIAN_FEATURES", 3)
+    monkeypatch.setattr("w261reg.solvers.loop.MAX_HESSIAN_FEATURES", 3)
     assert MAX_HESSIAN_FEATURES > 3
     result, _ = solve("sampled", example("bxe", m=400, n=5), every=4)
     assert result.status is Status.MAX_ITER

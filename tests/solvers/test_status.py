@@ -155,7 +155,7 @@ def test_no_hessian_that_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = example("bxe")
     proven = solve("lbfgs", problem)
     assert proven.status is Status.CONVERGED
-    monkeypatch.setattr("w261reg.solvers.base.MAX_HESSIAN_FEATURES", 3)
+    monkeypatch.setattr("w261reg.solvers.loop.MAX_HESSIAN_FEATURES", 3)
     objective = objective_of(problem, FirstPass.MOMENTS)
     evaluate = objective.evaluate
 

@@ -1,0 +1,265 @@
+"""The loop that all solvers share: init, step, stop."""
+
+import enum
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w261reg.constrained import Constrained
+from w261reg.evaluation import Evaluation
+from w261reg.objective import Objective
+from w261reg.solvers.base import Solver, State
+from w261reg.solvers.certificates import Existence, existence, suboptimality_bound
+from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
+from w261reg.solvers.second_order import Newton
+
+Array = NDArray[np.float64]
+# what is known of an answer whose loss gives no derivative
+NUMERICAL = (
+    "the loss gives no derivative: differences of its values are right to about 1e-10 of them, and "
+    "the residual is no better known"
+)
+
+
+class Status(enum.StrEnum):
+    """Why a fit ended, as in model.json."""
+
+    CONVERGED = "converged"
+    MAX_ITER = "max_iter"
+    DIVERGED = "diverged"
+    SEPARATED = "separated"
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One line of the history.
+
+    Attributes:
+        iteration: 0 is the start.
+        objective: F.
+        residual: the scale-free optimality residual, which `tol` bounds.
+        step: length of the step along its direction (a gradient step's eta); NaN at the start.
+        passes: passes over the data so far, that which reads and packs it included.
+        seconds: wall time since the fit began.
+    """
+
+    iteration: int
+    objective: float
+    residual: float
+    step: float
+    passes: int
+    seconds: float
+
+
+Monitor = Callable[[Iteration], None]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a solver found.
+
+    Attributes:
+        w: weights on the raw scale (n,), of K > 1 outputs (n, K).
+        intercept: b, or (K,).
+        status, message: why it ended, as a word and as a sentence.
+        evaluation: of the objective at the answer.
+        suboptimality_bound: F - F* is proven to be at most this; None where nothing is proven.
+        condition_number: of the last linear system, or None.
+        n_iter: iterations.
+        history: one entry an iteration, the start first.
+    """
+
+    w: Array
+    intercept: Any
+    status: Status
+    message: str
+    evaluation: Evaluation
+    suboptimality_bound: float | None
+    condition_number: float | None
+    n_iter: int
+    history: tuple[Iteration, ...] = field(default=())
+
+
+def minimise(
+    solver: Solver,
+    objective: Objective,
+    start: Array | None = None,
+    monitor: Monitor = lambda _: None,
+    began: float | None = None,
+) -> FitResult:
+    """Run a solver until it converges, cannot go on, or has used its iterations.
+
+    Args:
+        solver: what takes the steps.
+        objective: what is minimised.
+        start: theta (p,), or None for the null model.
+        monitor: called once an iteration.
+        began: `time.perf_counter()` at the start of the fit; now if None.
+
+    Raises:
+        InputError: the solver cannot handle this problem.
+    """
+    constrained = isinstance(objective, Constrained)
+    solver.check(objective.loss, not objective.smooth, objective.ridge, constrained)
+    began = time.perf_counter() if began is None else began
+    objective.by_gram = objective.summary.gram and solver.by_gram(objective.loss)
+    try:
+        return _minimise(solver, objective, start, monitor, began)
+    finally:
+        objective.by_gram = False
+
+
+def _minimise(
+    solver: Solver, objective: Objective, start: Array | None, monitor: Monitor, began: float
+) -> FitResult:
+    state = solver.init(objective, start)
+    first = state.evaluation
+    history: list[Iteration] = []
+    certified_at = np.inf
+    iteration = 0
+    while True:
+        now = state.evaluation
+        seconds = time.perf_counter() - began
+        passes = objective.dataset.passes
+        history.append(
+            Iteration(iteration, now.objective, now.residual, state.step, passes, seconds)
+        )
+        monitor(history[-1])
+        ended = _ended(solver, state, first)
+        separates = not objective.coercive and objective.loss.may_separate
+        # larger weights cost nothing only where there is no penalty at all
+        if separates and objective.unpenalised and now.margin > 0 and np.isfinite(now.margin):
+            ended = (
+                Status.SEPARATED,
+                "the model separates the classes without an error, so larger weights always fit "
+                "better and there is no optimum; add a penalty",
+            )
+        elif ended and ended[0] is Status.CONVERGED and separates:
+            # a residual that tends to 0 while the weights tend to infinity is no convergence;
+            # the proof may cost a pass, so it is tried again only after real progress
+            claimed, ended = ended, None
+            if now.residual <= 0.1 * certified_at:
+                certified_at = now.residual
+                ended, state = _certify(objective, state, claimed)
+        if ended is None and state.stalled:
+            ended = Status.MAX_ITER, f"{state.stalled}; the residual is {now.residual:.2g}"
+        if ended is None and iteration >= solver.max_iter:
+            ended = (
+                Status.MAX_ITER,
+                (
+                    f"stopped after max_iter = {solver.max_iter} iterations with the residual at "
+                    f"{now.residual:.2g}, above tol = {solver.tol:g}"
+                    if now.residual > solver.tol
+                    else "stopped at max_iter without a proof that the optimum is attained"
+                ),
+            )
+            if now.objective > first.objective * (1 + 1e-9):
+                ended = (
+                    Status.DIVERGED,
+                    ("the objective is larger than at the start: the step size is too long"),
+                )
+        if ended and ended[0] is Status.MAX_ITER and separates and now.hessian is None:
+            ended = _separated_after_all(objective, now) or ended
+        if ended is not None:
+            return _result(solver, objective, state, ended, iteration, history)
+        objective.riding = _expected(history, now.hessian is not None) <= solver.tol
+        after = solver.step(objective, state)
+        if not after.evaluation.finite:
+            ended = Status.DIVERGED, "the objective left the range of numbers: the step is too long"
+            return _result(solver, objective, state, ended, iteration + 1, history)
+        state = after
+        iteration += 1
+
+
+def _expected(history: list[Iteration], second_order: bool) -> float:
+    """The next residual: second order squares it, nearly; others go on as they did."""
+    now = history[-1].residual
+    if second_order:
+        return now**2
+    return now * now / history[-2].residual if len(history) > 1 else now
+
+
+def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str] | None:
+    now = state.evaluation
+    if now.residual <= solver.tol:
+        return Status.CONVERGED, f"the residual is {now.residual:.2g}, within tol = {solver.tol:g}"
+    if now.objective > first.objective + 1e6 * max(first.objective, 1e-300):
+        return Status.DIVERGED, "the objective grows without bound: the step size is too long"
+    return None
+
+
+def _certify(
+    objective: Objective, state: State, converged: tuple[Status, str] | None
+) -> tuple[tuple[Status, str] | None, State]:
+    """Whether the optimum of an unpenalised classifier exists; gets a Hessian if it needs one."""
+    now = state.evaluation
+    if now.hessian is None:
+        if objective.p > MAX_HESSIAN_FEATURES:
+            return (
+                Status.MAX_ITER,
+                f"the residual is {now.residual:.2g}, within tol, but the proof that an optimum "
+                f"exists needs a Hessian, which is too large for {objective.p:,} coefficients; "
+                f"{_remedy(objective)}",
+            ), state
+        second = objective.evaluate(now.theta, 2, "does the optimum exist")
+        now = replace(now, hessian=second.hessian)
+        state = replace(state, evaluation=now)
+    proof = existence(objective, now)
+    if proof is Existence.ATTAINED:
+        return converged, state
+    if proof is Existence.SEPARATED:
+        return (
+            Status.SEPARATED,
+            "a direction separates some rows without an error (quasi-separation), so larger "
+            f"weights always fit better and there is no optimum; {_remedy(objective)}",
+        ), state
+    # other losses have no proof: that no flat direction separates is all that can be said
+    return (None if objective.loss.self_concordant else converged), state
+
+
+def _remedy(objective: Objective) -> str:
+    return "add a penalty" if objective.unpenalised else "add an L2 penalty"
+
+
+def _separated_after_all(objective: Objective, at: Evaluation) -> tuple[Status, str] | None:
+    """Whether data on which a first-order solver ran out of iterations separates.
+
+    Gradients alone creep towards infinity too slowly to show it, so Newton goes on from there; its
+    passes count. Where there is an optimum, this takes the few that prove so.
+    """
+    if objective.p > MAX_HESSIAN_FEATURES:
+        return None
+    further = minimise(Newton(max_iter=60), objective, at.theta)
+    return (Status.SEPARATED, further.message) if further.status is Status.SEPARATED else None
+
+
+def _result(
+    solver: Solver,
+    objective: Objective,
+    state: State,
+    ended: tuple[Status, str],
+    n_iter: int,
+    history: list[Iteration],
+) -> FitResult:
+    status, message = ended
+    evaluation = objective.identified(state.evaluation)
+    # a proof that an optimum exists, or a step that was not taken, may have cost passes since
+    history[-1] = replace(history[-1], passes=objective.dataset.passes)
+    solved = status in (Status.CONVERGED, Status.MAX_ITER)
+    note = solver.caution(objective) if status is Status.DIVERGED else state.note if solved else ""
+    numerical = NUMERICAL if solved and objective.loss.numerical else ""
+    return FitResult(
+        w=objective.coordinates.weights(evaluation.theta),
+        intercept=objective.coordinates.intercept(evaluation.theta),
+        status=status,
+        message="; ".join(filter(None, [message, note, numerical])),
+        evaluation=evaluation,
+        suboptimality_bound=suboptimality_bound(objective, evaluation) if solved else None,
+        condition_number=state.condition if np.isfinite(state.condition) else None,
+        n_iter=n_iter,
+        history=tuple(history),
+    )
