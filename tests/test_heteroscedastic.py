@@ -320,7 +320,7 @@ def test_derivatives_of_the_profile_in_theta(intercept: bool) -> None:
         y_variance=np.ones(4),
         fit_intercept=intercept,
     )
-    theta = rng.normal(size=p)
+    theta: Array = rng.normal(size=(p,))
     now = joint.at(theta)
     rss = [s @ (v - u @ theta) ** 2 for u, v, s in rows]
     np.testing.assert_allclose(now.rss, rss, rtol=1e-12)

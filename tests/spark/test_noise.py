@@ -172,3 +172,14 @@ def test_groups_are_found(spark: "SparkSession", tmp_path: Path) -> None:
     empty = int((frame["a"] == 0).sum())
     with pytest.raises(InputError, match=rf"noise_group column 'hole' has {empty} null values in"):
         train(holes, label="y", loss="mse", noise_group="hole", features=FEATURES)
+    filled = spark.read.parquet(str(path)).selectExpr(
+        "a", "y", "IF(a = 0, NULL, word) AS word", "sqrt(a) AS e"
+    )
+    for asked, says in (
+        ({"noise_group": "word"}, "noise_group column 'word' has .* null values in 300 rows"),
+        ({"noise_group": "e"}, "noise_group column 'e' must hold text, integers or booleans"),
+        ({"sigma": "e"}, "sigma column 'e' has .* non-positive values in 300 rows"),
+        ({"sigma": [1.0] * 300}, "sigma must be a column's name"),
+    ):
+        with pytest.raises(InputError, match=says):
+            train(filled, label="y", loss="mse", features=("a",), **asked)
