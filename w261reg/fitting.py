@@ -370,7 +370,7 @@ def _lambda_max(settings: Settings, objective: Objective, solver: str) -> float 
 
 def _train_metrics(
     objective: Objective, result: FitResult, model: Model, noise: Noise | None
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """How well the model predicts its own training rows; a pass only where one is needed."""
     if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept).all()):
         return {"rows": model.rows}
@@ -391,9 +391,9 @@ def _train_metrics(
     return _metrics(scores, objective.dataset.aggregate(scores), model)
 
 
-def _metrics(scores: Any, state: Any, model: Model, noise: Noise | None = None) -> dict[str, float]:
+def _metrics(scores: Any, state: Any, model: Model, noise: Noise | None = None) -> dict[str, Any]:
     """How well the model predicts the rows of these scores."""
-    found: dict[str, float] = scores.metrics(state)
+    found: dict[str, Any] = scores.metrics(state)
     return found | _likelihood(scores.loss, Moments(*scores.moments(state)), model, noise)
 
 
@@ -410,7 +410,7 @@ def scorer(loss: Loss, w: Array, b: Any, rows: int = 0) -> Any:
     return RegressionScores(loss, w, b)
 
 
-def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[str, float]:
+def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[str, Any]:
     """Metrics of a model on rows it may never have seen: one pass, the checks in it."""
     loss = model.loss_object
     scores = scorer(loss, model.weights, model.intercept, dataset.rows or 0)

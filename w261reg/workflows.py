@@ -201,7 +201,7 @@ def evaluate(
     weight: str | None = None,
     master: str | None = None,
     sigma: str | None = None,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Metrics of a model on a table: one pass."""
     model.check_finite()
     if sigma is not None and model.loss != "mse":
