@@ -31,6 +31,7 @@ LAYERS: list[set[str]] = [
     {"config", "sources", "session"},
     {"prediction", "checks", "output", "information", "joint"},
     {"model"},
+    {"saved", "scoring"},
     {"posing"},
     {"head_start", "gradient_check", "naive_bayes", "heteroscedastic"},
     {"fitting"},

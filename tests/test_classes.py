@@ -24,12 +24,12 @@ from tests.sources.helpers import write_csv, write_parquet
 from w261reg import InputError, Model, load, train
 from w261reg.aggregators import MulticlassScores
 from w261reg.datasets import LocalDataset
-from w261reg.fitting import evaluate_dataset
 from w261reg.likelihood import count_nonzero
 from w261reg.losses import get_loss
 from w261reg.losses.cxe import CrossEntropy
 from w261reg.model import dumps, plain
 from w261reg.prediction import probability_names
+from w261reg.scoring import evaluate_dataset
 from w261reg.sources import Columns, TableSource
 from w261reg.sources.packing import local_dataset
 

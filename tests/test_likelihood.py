@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from tests.problems import Problem, dataset_of, example
 from w261reg import train
 from w261reg.aggregators import ClassificationScores, RegressionScores
-from w261reg.fitting import evaluate_dataset
 from w261reg.likelihood import Moments, likelihood
 from w261reg.losses import LOSSES, get_loss
 from w261reg.losses.mse import SquaredError
 from w261reg.model import Model, plain
+from w261reg.scoring import evaluate_dataset
 from w261reg.sources import Columns
 
 Array = NDArray[np.float64]

@@ -6,9 +6,10 @@ import pytest
 from tests.problems import dataset_of, example
 from w261reg.config import Settings
 from w261reg.datasets import LocalDataset
-from w261reg.fitting import fit, scorer
+from w261reg.fitting import fit
 from w261reg.losses import get_loss
 from w261reg.model import Model
+from w261reg.scoring import scorer
 from w261reg.sources import Columns
 
 

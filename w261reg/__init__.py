@@ -12,15 +12,16 @@ from w261reg.errors import ComputeError, InputError
 if TYPE_CHECKING:
     from w261reg.gradient_check import GradientCheck
     from w261reg.losses import Loss
-    from w261reg.model import Model, load
+    from w261reg.model import Model
     from w261reg.penalties import Penalty
+    from w261reg.saved import load
     from w261reg.workflows import check_gradient, train
 
 _HOME = {
     "train": "w261reg.workflows",
     "check_gradient": "w261reg.workflows",
     "GradientCheck": "w261reg.gradient_check",
-    "load": "w261reg.model",
+    "load": "w261reg.saved",
     "Model": "w261reg.model",
     "Loss": "w261reg.losses",
     "Penalty": "w261reg.penalties",

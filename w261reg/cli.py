@@ -8,7 +8,8 @@ from w261reg import console
 from w261reg.arguments import parser
 from w261reg.config import Settings, read_toml
 from w261reg.errors import ComputeError, InputError, Terminated
-from w261reg.model import Model, dumps, load, plain
+from w261reg.model import Model, dumps, plain
+from w261reg.saved import load
 from w261reg.solvers import Status
 
 OK, FAILED, BAD_INPUT, NOT_SOLVED = 0, 1, 2, 3

@@ -13,9 +13,10 @@ from w261reg.config import Settings
 from w261reg.conventions import SPARK_NORMAL_MAX_FEATURES, Strengths
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError
-from w261reg.fitting import Fit, scorer
+from w261reg.fitting import Fit
 from w261reg.model import Model
 from w261reg.objective import Objective
+from w261reg.scoring import scorer
 from w261reg.sources import Columns
 
 if TYPE_CHECKING:

@@ -11,18 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.aggregators import (
-    ClassificationScores,
-    MulticlassScores,
-    RegressionScores,
     Sample,
     Several,
     Summarise,
     Summary,
     Sums,
 )
-from w261reg.aggregators.census import TakeCensus
-from w261reg.blocks import Census
-from w261reg.checks import check_census, check_summary
+from w261reg.checks import check_summary
 from w261reg.config import Settings
 from w261reg.constrained import Constrained
 from w261reg.datasets import Dataset
@@ -30,13 +25,14 @@ from w261reg.errors import InputError
 from w261reg.head_start import HeadStart, head_start
 from w261reg.heteroscedastic import fit_groups
 from w261reg.information import account, known_covariance
-from w261reg.likelihood import Moments, Noise, likelihood
 from w261reg.losses import Loss, get_loss
-from w261reg.model import Model, load
+from w261reg.model import Model
 from w261reg.naive_bayes import fit_counts
 from w261reg.objective import Objective
 from w261reg.own import sources
 from w261reg.posing import feature_constraints, feature_orders, kinked, pose, ridge
+from w261reg.saved import load
+from w261reg.scoring import known_noise, metrics_of, scorer, train_metrics
 from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Status, Steps, minimise
 from w261reg.solvers.certificates import storage_bound
 from w261reg.solvers.choose import ASSUMED_ROWS, MAX_HESSIAN_FEATURES, Choice, Size, choose
@@ -148,7 +144,7 @@ def fit(
         objective.rider = partial(scorer, loss, rows=summary.rows)
     result = minimise(solver, objective, start, _monitor, began)
     model = _model(settings, objective, columns, result, choice, classes, spark)
-    noise = _noise(summary.census, columns)
+    noise = known_noise(summary.census, columns)
     if isinstance(objective, Constrained):
         estimates = result.status is Status.CONVERGED and objective.p <= MAX_HESSIAN_FEATURES
         found = objective.covariance(result.evaluation, noise is not None) if estimates else None
@@ -156,7 +152,7 @@ def fit(
         model = replace(model, multipliers=multipliers, **account(found, n))
     elif noise is not None:
         model = replace(model, **account(known_covariance(objective, result), n))
-    model = replace(model, metrics={"train": _train_metrics(objective, result, model, noise)})
+    model = replace(model, metrics={"train": train_metrics(objective, result, model, noise)})
     seconds = time.perf_counter() - began
     log.info("%s: %s", model.status, model.message)
     return Fit(replace(model, seconds=seconds), objective, columns)
@@ -169,7 +165,7 @@ def _fit_counts(
     model = fit_counts(settings, dataset, columns, spark, began)
     log.info(f"read {model.rows:,} rows x {dataset.n_features:,} features, {dataset.parallelism}")
     scores = scorer(model.loss_object, model.weights, model.intercept)
-    metrics = {"train": _metrics(scores, dataset.aggregate(scores), model)}
+    metrics = {"train": metrics_of(scores, dataset.aggregate(scores), model)}
     log.info("%s: %s", model.status, model.message)
     seconds = time.perf_counter() - began
     return Fit(replace(model, metrics=metrics, seconds=seconds), None, columns)
@@ -216,11 +212,6 @@ def _name_constants(objective: Objective, columns: Columns) -> None:
         names = [columns.names[j] for j in constant[:5]]
         more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
         log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
-
-
-def _noise(census: Census, columns: Columns) -> Noise | None:
-    """The known noise of the rows, if it is."""
-    return None if columns.sigma is None else Noise(census.counted, census.log_sigma)
 
 
 @dataclass(frozen=True)
@@ -366,66 +357,3 @@ def _lambda_max(settings: Settings, objective: Objective, solver: str) -> float 
     if not SOLVERS[solver].takes_step_size and objective.p > FEW_FEATURES:
         return None
     return objective.lambda_max(bool(settings.standardization))
-
-
-def _train_metrics(
-    objective: Objective, result: FitResult, model: Model, noise: Noise | None
-) -> dict[str, Any]:
-    """How well the model predicts its own training rows; a pass only where one is needed."""
-    if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept).all()):
-        return {"rows": model.rows}
-    if objective.loss.quadratic:  # the loss and the label's variance say it all
-        mse = 2 * result.evaluation.loss
-        variance = float(objective.summary.sd()[-1]) ** 2
-        r2 = 1 - mse / variance if variance > 0 else float("nan")
-        found = {"rows": model.rows, "mse": mse, "rmse": mse**0.5, "r2": r2}
-        if isinstance(objective, Constrained) and noise is None:
-            estimate = objective.noise_variance(result.evaluation)
-            found |= {} if estimate is None else {"noise_variance": estimate}
-        summary = objective.summary
-        moments = Moments(summary.weight, mse / 2, summary.y_mean, variance)
-        return found | _likelihood(objective.loss, moments, model, noise)
-    scores = scorer(objective.loss, model.weights, model.intercept, model.rows)
-    if objective.ridden and np.array_equal(objective.ridden[0], result.evaluation.theta):
-        return _metrics(scores, objective.ridden[1], model)
-    return _metrics(scores, objective.dataset.aggregate(scores), model)
-
-
-def _metrics(scores: Any, state: Any, model: Model, noise: Noise | None = None) -> dict[str, Any]:
-    """How well the model predicts the rows of these scores."""
-    found: dict[str, Any] = scores.metrics(state)
-    return found | _likelihood(scores.loss, Moments(*scores.moments(state)), model, noise)
-
-
-def _likelihood(loss: Loss, rows: Moments, model: Model, noise: Noise | None) -> dict[str, float]:
-    return likelihood(loss, rows, model.fit_intercept, model.parameters, noise)
-
-
-def scorer(loss: Loss, w: Array, b: Any, rows: int = 0) -> Any:
-    """The aggregator that scores a model of this loss, on a table of so many rows if known."""
-    if loss.multiclass:
-        return MulticlassScores(loss, w, b)
-    if loss.classification:
-        return ClassificationScores(loss, w, b, rows)
-    return RegressionScores(loss, w, b)
-
-
-def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[str, Any]:
-    """Metrics of a model on rows it may never have seen: one pass, the checks in it."""
-    loss = model.loss_object
-    scores = scorer(loss, model.weights, model.intercept, dataset.rows or 0)
-    census, state = dataset.aggregate(Several(TakeCensus(), scores))
-    check_census(census, columns)
-    if state.rows == 0:
-        raise InputError(f"weight column {columns.weight!r} is 0 in every row")
-    if loss.classification and not loss.multiclass:  # whose labels are checked as they are read
-        known = set(model.classes or ())
-        if columns.positive is None:
-            known = {0, 1}
-        for value in census.labels:
-            if value not in known:
-                raise InputError(
-                    f"label column {columns.label!r} has the value {value!r}, which the model does "
-                    f"not know: {', '.join(map(str, known))}"
-                )
-    return _metrics(scores, state, model, _noise(census, columns))

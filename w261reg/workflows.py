@@ -14,14 +14,16 @@ from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError
 from w261reg.files import check_out, replace_file, replace_folder
-from w261reg.fitting import Fit, evaluate_dataset, fit, warm_start
+from w261reg.fitting import Fit, fit, warm_start
 from w261reg.gradient_check import GradientCheck, check_dataset
 from w261reg.losses import get_loss
-from w261reg.model import Model, dumps, load, plain
+from w261reg.model import Model, dumps, plain
 from w261reg.opening import open_training, read_frame
 from w261reg.output import check_csv, from_bytes, table_writer, to_bytes
 from w261reg.own import name_loss, name_penalty, ship_by_value
 from w261reg.prediction import check_free
+from w261reg.saved import load
+from w261reg.scoring import evaluate_dataset
 from w261reg.session import session
 from w261reg.sources import Columns, open_path
 from w261reg.sources.packing import spark_dataset
