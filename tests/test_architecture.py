@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
     {"conventions", "scaling"},
     {"null_model", "regularizer", "evaluation"},
     {"null_classes"},
+    {"posed"},
     {"objective"},
     {"constrained"},
     {"solvers"},

@@ -16,8 +16,8 @@ from tests.problems import (
 )
 from w261reg.conventions import Strengths
 from w261reg.losses import get_loss
-from w261reg.objective import standard_penalty
 from w261reg.penalties import PENALTIES
+from w261reg.posed import standard_penalty
 from w261reg.scaling import Coordinates
 from w261reg.solvers import SOLVERS, FirstPass, minimise
 

@@ -1,0 +1,255 @@
+"""The function that is minimised, and what the moments of the first pass tell of it."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from w261reg.aggregators import Summary
+from w261reg.blas import one_blas_thread
+from w261reg.conventions import Strengths
+from w261reg.evaluation import Evaluation
+from w261reg.losses import Loss
+from w261reg.null_classes import NullClasses
+from w261reg.null_model import NullModel
+from w261reg.penalties import ElasticNet, Penalty, PenaltySum
+from w261reg.penalties.l1 import L1
+from w261reg.penalties.l2 import L2
+from w261reg.regularizer import Regularizer
+from w261reg.scaling import Coordinates, UserCoordinates
+
+Array = NDArray[np.float64]
+
+
+class Posed:
+    """F(theta) = (1/S) sum s l(y, z) + R(w) over rows, in the coordinates of `scaling`.
+
+    Args:
+        loss: pointwise loss.
+        summary: what the first pass found.
+        strengths: l1, l2 and the scale of both.
+        fit_intercept: whether there is an intercept, which is never penalised.
+        extra: penalties beside L1 and L2.
+        sample: what the first pass found in a sample of the rows, with their Gram matrix.
+        every: the sample is one row in so many.
+
+    Attributes:
+        coordinates: between theta and (w, b).
+        regularizer: the penalty in theta.
+        null: what is known of the loss without a pass.
+        rho: root mean square of l' at the null model; the unit of the residual.
+        kink: half the jump of F's derivative at u_j = 0, (p,).
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        summary: Summary,
+        strengths: Strengths,
+        fit_intercept: bool,
+        extra: tuple[Penalty, ...] = (),
+        sample: Summary | None = None,
+        every: int = 1,
+    ) -> None:
+        self.loss, self.summary, self.strengths = loss, summary, strengths
+        self.fit_intercept = fit_intercept
+        self.extra = extra
+        self.sample, self.every = sample, every
+        self.penalty = PenaltySum((*standard_penalty(strengths), *extra))
+        self.coordinates = Coordinates.of(summary, fit_intercept, loss.outputs)
+        self.null = self._null()
+        self._lambda_max: dict[bool, float | None] = {}
+        self.rho = self.null.rms()
+        self.regularizer = Regularizer(self.penalty, self.coordinates, self.null.spread())
+        self.kink = self.regularizer.kink
+
+    def _null(self) -> NullModel:
+        kind = NullModel if self.summary.classes is None else NullClasses
+        return kind(self.loss, self.summary, self.coordinates)
+
+    @property
+    def zero(self) -> Array:
+        """Weights of 0, (n,) or (n, K)."""
+        return self.coordinates.weights(np.zeros(self.p))
+
+    @property
+    def p(self) -> int:
+        """Number of coordinates of theta."""
+        return self.coordinates.p
+
+    @property
+    def smooth(self) -> bool:
+        """Whether F has no kink."""
+        return not self.kink.any()
+
+    @property
+    def unpenalised(self) -> bool:
+        """Whether there is no penalty at all."""
+        return not self.penalty.terms
+
+    @property
+    def coercive(self) -> bool:
+        """Whether the penalty alone makes sure of an optimum."""
+        return any(term.coercive for term in self.penalty.terms)
+
+    @property
+    def ridge(self) -> bool:
+        """Whether the penalty is L2 alone."""
+        return self.strengths.l2 > 0 and self.smooth and not self.extra
+
+    def null_theta(self) -> Array:
+        """Weights 0 and the best intercept."""
+        return self.null.theta.copy()
+
+    def null_evaluation(self) -> Evaluation | None:
+        """The evaluation at the null model; None where moments do not tell it.
+
+        Without the Hessian where there is no Gram matrix, or l'' is not one number for all rows.
+        """
+        if not self.null.known:
+            return None
+        hessian = None
+        if self.summary.gram and self.null.even:
+            hessian = self.null.hessian()
+        to, raw = self.coordinates, self.null.gradient()
+        unit = to.unit if raw.ndim == 1 else to.unit[:, None]
+        gradient = to.extended(unit * raw, self.null.slope())
+        return self._evaluation(self.null_theta(), self.null.value(), gradient, hessian, np.inf)
+
+    def quadratic_evaluation(self, theta: Array, order: int = 2) -> Evaluation:
+        """The evaluation of squared error at any theta out of the Gram matrix."""
+        moments, xy = self.null.scaled_moments()
+        n, y_square = len(xy), self.null.y_square()
+        u = theta[:n]
+        gradient = np.zeros(self.p)
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = 0.5 * y_square + float(u @ (0.5 * (moments @ u) - xy))
+            gradient[:n] = moments @ u - xy
+        if self.fit_intercept:
+            gradient[n] = theta[n] - self.summary.y_mean
+            with np.errstate(over="ignore"):
+                value += 0.5 * float(gradient[n] ** 2)
+        # the value is a difference of sums that may be far larger than it
+        size = np.abs(u)
+        with np.errstate(over="ignore", invalid="ignore"):
+            terms = y_square + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
+        rounding = float(np.finfo(float).eps) * terms
+        hessian = self.null.with_intercept(moments) if order == 2 else None
+        at = self._evaluation(theta, value, gradient, hessian, np.inf)
+        return replace(at, rounding=rounding)
+
+    def user(self, standardized: bool) -> UserCoordinates:
+        """The coordinates of gradient descent's steps: raw features, or standardized ones."""
+        return UserCoordinates.of(self.coordinates, self.strengths.scale if standardized else None)
+
+    def lambda_max(self, standardized: bool) -> float | None:
+        """The largest eigenvalue of F's Hessian away from kinks in `user`'s coordinates.
+
+        Exact for squared error; else a bound for all points, from the loss's largest curvature.
+        None where that has no bound, or leaves the range of numbers, or the first pass had no Gram
+        matrix.
+        """
+        known = self.summary.gram and np.isfinite(self.loss.most_curved)
+        if standardized not in self._lambda_max and known:
+            self._lambda_max[standardized] = self._largest_curvature(standardized)
+        return self._lambda_max.get(standardized)
+
+    def _largest_curvature(self, standardized: bool) -> float | None:
+        # of several outputs, too: most_curved bounds the loss's second derivative as a matrix
+        one = self.coordinates.single
+        hessian = self.loss.most_curved * self.null.second_moments()
+        hessian += Regularizer(self.penalty, one, self.null.spread()).hessian(
+            np.zeros(one.n_features)
+        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            own, last = self.user(standardized).hessian(hessian), one.p - 1
+        if one.p == 0 or not np.isfinite(own).all():
+            return None
+        with one_blas_thread():
+            return float(linalg.eigvalsh(own, subset_by_index=[last, last])[0])
+
+    def null_diagonal(self) -> Array:
+        """The diagonal of F's Hessian at the null model (p,)."""
+        return self.null.diagonal() + self.regularizer.diagonal(self.zero)
+
+    def sampled_null_hessian(self) -> Array | None:
+        """F's Hessian at the null model, estimated from the first pass's sample: (p, p)."""
+        if self.sample is None or not self.null.even:
+            return None
+        return self._well_posed(self.null.hessian(self.sample)) + self.regularizer.hessian(
+            self.zero
+        )
+
+    def _well_posed(self, sampled: Array) -> Array:
+        """A sampled Hessian of the loss with a part of its diagonal added: (p, p).
+
+        With m rows for p coordinates its small eigenvalues are too small by a share of about
+        sqrt(p/m); and a feature may have no spread in the sample, which it has in the data.
+        """
+        share = min(1.0, self.p * self.every / max(1, self.summary.rows))
+        active = self.coordinates.active
+        spread = (self.summary.sd()[active] * self.coordinates.unit) ** 2
+        variance = self.coordinates.extended(spread, 1.0)
+        level = float(np.mean(np.diagonal(sampled) / variance)) if self.p else 0.0
+        if level == 0.0:  # no sampled row has any curvature: all may be flat but few
+            level = self.null.curvature()
+        total: Array = sampled + np.diag(share * level * variance)
+        return total
+
+    def max_l1(self) -> float:
+        """The largest useful l1: above it all weights are 0. From the covariances."""
+        scale = self.strengths.scale[self.coordinates.active]
+        largest = np.abs(self.null.gradient()).reshape(len(scale), -1).max(axis=1, initial=0.0)
+        return float(np.max(largest / scale, initial=0.0))
+
+    # --- an evaluation out of the loss and its derivatives ----------------------------------------
+
+    def _evaluation(
+        self,
+        theta: Array,
+        loss: float,
+        loss_gradient: Array,
+        hessian: Array | None,
+        margin: float,
+    ) -> Evaluation:
+        w = self.coordinates.weights(theta)
+        # a diverging model overflows: the solver sees numbers that are not finite and says so
+        with np.errstate(over="ignore", invalid="ignore"):
+            objective = loss + self.regularizer.value(w)
+            gradient = loss_gradient + self.regularizer.gradient(w)
+            if hessian is not None:
+                hessian = hessian + self.regularizer.hessian(w)
+            residual = self.residual(theta, loss_gradient)
+        return Evaluation(
+            theta, loss, objective, loss_gradient, gradient, residual, hessian, margin
+        )
+
+    def residual(self, theta: Array, loss_gradient: Array) -> float:
+        """How far theta is from optimal, free of the units of features and weights.
+
+        max( max_j r_j / (sd_j rho), |g_b| / rho ), with r_j the distance of the loss's (centred)
+        gradient from the penalty's subdifferential, sd over S, rho the rms of l' at the null model.
+        """
+        if not np.isfinite(loss_gradient).all():
+            return float("inf")
+        to = self.coordinates
+        w = to.weights(theta)
+        raw = np.zeros_like(w)
+        unit = to.unit if w.ndim == 1 else to.unit[:, None]
+        raw[to.active] = to.columns(loss_gradient[: to.slopes]) / unit
+        distance = self.regularizer.distance(w, raw)[to.active]
+        sd = self.summary.sd()[:-1][to.active]
+        worst = float(np.max(to.line(distance) / to.line(sd), initial=0.0))
+        worst = max(worst, float(np.max(np.abs(loss_gradient[to.slopes :]), initial=0.0)))
+        return worst / self.rho
+
+
+def standard_penalty(strengths: Strengths) -> tuple[Penalty, ...]:
+    """L1, L2 or the elastic net, whichever these strengths make; none where both are 0."""
+    l1, l2, scale = strengths.l1, strengths.l2, strengths.scale
+    if l1 and l2:
+        return (ElasticNet(l1, l2, scale),)
+    if l1:
+        return (L1(l1, scale),)
+    return (L2(l2, scale),) if l2 else ()
