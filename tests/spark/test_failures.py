@@ -147,7 +147,7 @@ def test_errors_of_sparks_analysis_too(spark: "SparkSession") -> None:
 
 def test_a_jvm_that_is_gone() -> None:
     with (
-        pytest.raises(ComputeError, match="a pass failed on Spark: .*refused"),
+        pytest.raises(ComputeError, match=r"a pass failed on Spark: .*refused"),
         spark_failures("a pass"),
     ):
         raise ConnectionRefusedError(111, "Connection refused")
