@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -135,6 +136,8 @@ class Fails(Around):
         if self.how == "exits":
             os._exit(3)
         if self.how == "kills":
+            # of the worker's daemon, which goes with the JVM: there are files to delete yet
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
             kill(executor_of(os.getpid()))
         for path in open_block_files(os.getpid()):
             os.truncate(path, 10)

@@ -188,7 +188,7 @@ def test_the_caller_does_not_wait_for_a_release(make: Any, monkeypatch: pytest.M
     assert files(dataset) == []
 
 
-ENDS = """
+PACKED = """
 import os, sys
 import numpy as np
 from pyspark.sql import SparkSession
@@ -210,7 +210,8 @@ def packed(context):
 
 def left():
     return [n for _, _, names in os.walk(place) for n in names if n.startswith("w261reg-")]
-
+"""
+ENDS = """
 with session("local[2]") as spark:
     ours, late = packed(spark.sparkContext), packed(spark.sparkContext)
     assert len(left()) == 4
@@ -226,14 +227,25 @@ theirs = SparkSession.builder.master("local[2]").getOrCreate()
 packed(theirs.sparkContext).release_later()
 sys.exit(7)
 """
+KILLED = """
+theirs = SparkSession.builder.master("local[2]").getOrCreate()
+dataset, spoiled = packed(theirs.sparkContext), packed(theirs.sparkContext)
+spoiled.spoiled = True
+theirs.sparkContext._gateway.proc.kill()
+theirs.sparkContext._gateway.proc.wait()
+dataset.release_later()
+spoiled.release_later()
+sys.exit(7)
+"""
 
 
-def test_the_end_of_a_session_or_process_waits_for_it(tmp_path: Path) -> None:
-    """Also one that is not ours: what Spark's end finds undone, it does itself."""
+@pytest.mark.parametrize("end", [ENDS, KILLED], ids=["ends", "killed"])
+def test_a_release_goes_with_its_session_or_process(tmp_path: Path, end: str) -> None:
+    """Also with a Spark that is not ours, which deletes what it finds undone, or is killed."""
     place = tmp_path / "local"
     place.mkdir()
     run = subprocess.run(
-        [sys.executable, "-c", ENDS],
+        [sys.executable, "-c", PACKED + end],
         env=environment(PYTHONPATH=str(ROOT), SPARK_LOCAL_DIRS=str(place)),
         capture_output=True,
         text=True,
@@ -241,8 +253,8 @@ def test_the_end_of_a_session_or_process_waits_for_it(tmp_path: Path) -> None:
         timeout=300,
     )
     assert run.returncode == 7, run.stderr
-    assert "Traceback" not in run.stderr
-    assert list(place.rglob("w261reg-*")) == []
+    assert "Exception in thread" not in run.stderr
+    assert end == KILLED or list(place.rglob("w261reg-*")) == []
 
 
 def test_sixty_passes_keep_files_persisted_rdds_and_broadcasts_flat(spark: "SparkSession") -> None:

@@ -145,6 +145,14 @@ def test_errors_of_sparks_analysis_too(spark: "SparkSession") -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_jvm_that_is_gone() -> None:
+    with (
+        pytest.raises(ComputeError, match=r"a pass failed on Spark: .*refused"),
+        spark_failures("a pass"),
+    ):
+        raise ConnectionRefusedError(111, "Connection refused")
+
+
 @pytest.mark.parametrize(
     ("text", "asked", "named"),
     [

@@ -24,7 +24,7 @@ def spark_failures(what: str, asked: Sequence[int] = ()) -> Iterator[None]:
 
     try:
         yield
-    except (Py4JError, PySparkException) as error:
+    except (Py4JError, PySparkException, ConnectionError) as error:  # the last: its JVM is gone
         text = str(error)
         if (found := re.findall(r"w261reg\.errors\.InputError: (.*)", text)) != []:
             raise InputError(found[-1]) from None

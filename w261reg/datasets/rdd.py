@@ -4,20 +4,14 @@ import logging
 import math
 import pickle
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from py4j.protocol import Py4JError
-from pyspark import (
-    RDD,
-    InheritableThread,
-    SparkContext,
-    StorageLevel,
-    TaskContext,
-    cloudpickle,
-)
+from pyspark import RDD, SparkContext, StorageLevel, TaskContext, cloudpickle
 
 from w261reg.aggregators.base import Aggregator
 from w261reg.blocks.store import Lost, Packed, remove
@@ -129,28 +123,28 @@ class RddDataset(Dataset):
             yield remove(token)
 
         places: list[RDD[Any]] = list(self.generations)
-        if self.spoiled or len(places) > 1:
-            # what failed or is lost would be read again by tasks of these: any others will do
-            tasks = 2 * self.context.defaultParallelism
-            places = [self.context.parallelize(range(tasks), tasks)]
-        for place in places:
-            try:
-                with spark_failures("release"), described(self.context, "release"):
+        try:
+            with spark_failures("release"), described(self.context, "release"):
+                if self.spoiled or len(places) > 1:
+                    # what failed or is lost would be read again by tasks of these: any will do
+                    tasks = 2 * self.context.defaultParallelism
+                    places = [self.context.parallelize(range(tasks), tasks)]
+                for place in places:
                     self.context.runJob(place, delete)
-            except (InputError, ComputeError, AttributeError) as error:
-                # a Spark that has gone takes its files along; the answer is not to be lost for it
-                if isinstance(error, AttributeError) and self.context._jsc is not None:
-                    raise
-                log.debug("packed blocks could not be deleted: %s", error)
+        except (InputError, ComputeError, AttributeError) as error:
+            # a Spark that has gone takes its files along; the answer is not to be lost for it
+            if isinstance(error, AttributeError) and self.context._jsc is not None:
+                raise
+            log.debug("packed blocks could not be deleted: %s", error)
         self._forget()
 
     def release_later(self) -> None:
         if self.generations or self.spoiled:
-            later.start(InheritableThread(self.release, name="w261reg release"))
+            later.start(threading.Thread(target=self.release, name="w261reg release"))
 
     def _forget(self) -> None:
         for generation in self.generations:
-            with suppress(Py4JError):
+            with suppress(Py4JError, ConnectionError):
                 generation.unpersist()
         self.generations = []
 
@@ -161,8 +155,8 @@ class RddDataset(Dataset):
         self.asked[:] = range(self.tasks)
         ship_by_value()
         with (
-            described(self.context, aggregator.name),
             spark_failures(f"the pass for {aggregator.name}", self.asked),
+            described(self.context, aggregator.name),
         ):
             if self.generations:
                 nodes = self._pass(aggregator, depth)
