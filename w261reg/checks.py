@@ -84,7 +84,7 @@ def groups_in(census: Census, columns: Columns) -> tuple[Any, ...]:
         raise InputError(
             f"noise_group column {columns.group!r} has more than {MAX_CLASSES:,} values"
         )
-    return tuple(census.labels)
+    return tuple(_integral(value) for value in census.labels)
 
 
 def check_summary(summary: Summary, columns: Columns, loss: Loss) -> list[Any] | None:
