@@ -8,7 +8,7 @@ PACKED := dist/.environment
 NEEDS_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help env java run test test-cluster benchmark lint format zip env-pack clean
+.PHONY: help env java run test test-long test-cluster benchmark lint format zip env-pack clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -32,8 +32,11 @@ java: ## check that Java 17 or newer is there
 run: java env ## train on the tables in data/ and write reports to results/
 	$(BIN)/python jobs/main.py --out results
 
-test: java env ## run the tests, all but those of a cluster
+test: java env ## run the tests, all but the long ones and those of a cluster
 	$(BIN)/pytest
+
+test-long: java env ## run the tests that take a quarter of a minute or more each
+	$(BIN)/pytest -m long
 
 test-cluster: java env ## run the tests that start a cluster of several processes
 	$(BIN)/pytest -m cluster

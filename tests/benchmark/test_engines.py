@@ -70,6 +70,7 @@ def test_one_process(name: str, request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ON_SPARK)
 def test_on_spark(name: str, spark: "SparkSession", request: pytest.FixtureRequest) -> None:

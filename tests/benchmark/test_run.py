@@ -32,6 +32,7 @@ GIVEN: dict[str, Any] = {
 
 
 @pytest.mark.spark
+@pytest.mark.long
 def test_run_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("glum")
     monkeypatch.setattr(DenseTable, "size", (3000, 5))

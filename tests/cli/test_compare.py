@@ -65,6 +65,7 @@ def test_standard_scaler_where_it_would_differ(
     assert names_in(out.parent) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("standard", [True, False])
 def test_hinge_is_linear_svcs(run: Run, out: Path, standard: bool) -> None:
     """One-sided: pyspark.ml's optimiser stops before the optimum."""

@@ -239,6 +239,7 @@ sys.exit(7)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [ENDS, KILLED], ids=["ends", "killed"])
 def test_a_release_goes_with_its_session_or_process(tmp_path: Path, end: str) -> None:
     """Also with a Spark that is not ours, which deletes what it finds undone, or is killed."""

@@ -12,6 +12,7 @@ TRAIN = [IONOSPHERE, "--label", "label", "--positive", "g", "--loss", "bxe"]
 
 
 @pytest.mark.spark
+@pytest.mark.long
 def test_train_predict_and_exit_codes_from_a_zip(tmp_path: Path) -> None:
     package = zip_package(tmp_path / "package.zip")
     options = ["--py-files", str(package)]

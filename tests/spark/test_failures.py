@@ -200,6 +200,7 @@ CAUSES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("how", "depth"), TRIALS)
 def test_a_repeated_task_does_not_hide_the_cause(
     repeated: dict[str, Any], how: str, depth: int

@@ -107,6 +107,7 @@ def test_command_line(run: Run, own: Path, table: Path, tmp_path: Path) -> None:
     refused(run("compare", table, *fit, "--out", tmp_path / "c"), "pyspark.ml has")
 
 
+@pytest.mark.long
 def test_prediction_of_another_process_needs_the_file(
     run: Run, own: Path, table: Path, tmp_path: Path
 ) -> None:
