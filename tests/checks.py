@@ -6,9 +6,17 @@ from scipy import optimize
 
 from tests.problems import Problem, objective_of, reference_minimum, value_at
 from w261reg.errors import InputError
+from w261reg.evaluation import Evaluation
 from w261reg.losses import LOSSES, Loss
+from w261reg.objective import Objective
 from w261reg.penalties import Penalty
 from w261reg.solvers import SOLVERS, FitResult, Solver, Status, minimise
+from w261reg.solvers.certificates import (
+    _gap,
+    _quadratic,
+    _self_concordant,
+    suboptimality_bound,
+)
 
 Array = NDArray[np.float64]
 STEP = float(np.finfo(float).eps ** (1 / 3))
@@ -280,3 +288,35 @@ def check_solver(kind: type[Solver], problem: Problem) -> FitResult | None:
     if not problem.fit_intercept:
         assert result.intercept == 0.0
     return result
+
+
+# --- proofs -------------------------------------------------------------------------------------
+
+PROOFS = {
+    "gap": _gap,
+    "quadratic": _quadratic,
+    "self_concordant": _self_concordant,
+    "any": suboptimality_bound,
+}
+
+
+def check_bounds(
+    objective: Objective, points: list[Evaluation], best: float | None, proven: dict[str, int]
+) -> None:
+    """That each bound is above the true gap; counts them by the kind of proof.
+
+    Args:
+        objective: whose evaluations `points` are.
+        points: not optimal.
+        best: the least objective; None where there is none.
+        proven: counts, changed.
+    """
+    for at in points:
+        for name, bound_of in PROOFS.items():
+            bound = bound_of(objective, at)
+            if bound is None or not np.isfinite(bound):
+                continue
+            assert best is not None, f"{name} proves an optimum that does not exist"
+            proven[name] += 1
+            rounding = 1e-13 * (abs(best) + abs(at.objective))
+            assert at.objective - best <= bound + rounding, (name, bound)

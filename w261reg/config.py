@@ -2,7 +2,6 @@
 
 import math
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Number
@@ -11,6 +10,7 @@ from typing import Any, Self
 from w261reg.constraints import Given, given_constraints, read_constraints
 from w261reg.conventions import CONVENTIONS, check_terms
 from w261reg.errors import InputError
+from w261reg.files import toml_file
 from w261reg.losses import LOSSES, get_loss
 from w261reg.own import check_loss_name, read_penalty
 from w261reg.penalties import PENALTIES
@@ -400,15 +400,8 @@ def read_toml(path: str) -> dict[str, Any]:
     Raises:
         InputError: the file is missing or is not TOML.
     """
-    try:
-        with open(path, "rb") as file:
-            values = tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"config {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"config {path} is not TOML: {error}") from None
     plain: dict[str, Any] = {}
-    for key, value in values.items():
+    for key, value in toml_file("config", path).items():
         name = key.replace("-", "_")
         if name in ("no_intercept", "no_standardization"):
             if not isinstance(value, bool):

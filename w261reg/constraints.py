@@ -7,7 +7,6 @@ follow from others, and which contradict each other.
 import csv
 import math
 import os
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.errors import InputError
+from w261reg.files import toml_file
 
 Array = NDArray[np.float64]
 # names in a file that are no feature's: the intercept, and the right hand side
@@ -186,13 +186,7 @@ def read_constraints(given: Given) -> Constraints:
 
 
 def _read_toml(path: str) -> list[Any]:
-    try:
-        with open(path, "rb") as file:
-            document = tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"constraints {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"constraints {path} is not TOML: {error}") from None
+    document = toml_file("constraints", path)
     tables = document.pop("constraint", None)
     if document or not isinstance(tables, list):
         other = f", not {next(iter(document))!r}" if document else ""

@@ -1,11 +1,13 @@
-"""Outputs that appear whole or not at all."""
+"""Outputs that appear whole or not at all, and settings read from files."""
 
 import os
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -172,3 +174,22 @@ def local_copy(path: Out, names: tuple[str, ...]) -> Iterator[Path]:
         except (OSError, pa.ArrowException, ValueError) as error:
             raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
         yield Path(folder)
+
+
+def toml_file(what: str, path: str) -> dict[str, Any]:
+    """A TOML file.
+
+    Args:
+        what: it is, for errors.
+        path: of the file.
+
+    Raises:
+        InputError: it cannot be read, or is no TOML.
+    """
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"{what} {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{what} {path} is not TOML: {error}") from None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from scipy import sparse
 
 from w261reg.aggregators.census import TakeCensus
@@ -211,11 +212,17 @@ def source_columns(source: Source, settings: Settings) -> Columns:
 
 def _chosen(source: Source, settings: Settings) -> Columns:
     """The columns, checked; the elements of a vector column do not have names yet."""
+    return _select(source.schema, settings)
+
+
+def _select(
+    schema: pa.Schema, settings: Settings, vector_names: dict[str, list[str]] | None = None
+) -> Columns:
     if settings.label is None:
         raise InputError("label is required: the column to predict")
     loss = get_loss(settings.loss)
     return select(
-        source.schema,
+        schema,
         features=settings.features,
         label=settings.label,
         weight=settings.weight,
@@ -224,6 +231,7 @@ def _chosen(source: Source, settings: Settings) -> Columns:
         classification=loss.classification,
         positive=settings.positive,
         levels=() if loss.multiclass else None,
+        vector_names=vector_names,
     )
 
 
@@ -238,27 +246,10 @@ def _named(source: Source, columns: Columns, run: Any = map) -> Columns:
 
 def _frame_columns(frame: "DataFrame", settings: Settings) -> Columns:
     schema = frame_schema(frame)
-    if settings.label is None:
-        raise InputError("label is required: the column to predict")
-    chosen = settings.features or tuple(
-        name
-        for name in schema.names
-        if name not in (settings.label, settings.weight, settings.sigma, settings.noise_group)
-    )
+    roles = (settings.label, settings.weight, settings.sigma, settings.noise_group)
+    chosen = settings.features or tuple(name for name in schema.names if name not in roles)
     vectors = [n for n in chosen if n in schema.names and is_vector(schema.field(n).type)]
-    loss = get_loss(settings.loss)
-    return select(
-        schema,
-        features=settings.features,
-        label=settings.label,
-        weight=settings.weight,
-        sigma=settings.sigma,
-        group=settings.noise_group,
-        classification=loss.classification,
-        positive=settings.positive,
-        levels=() if loss.multiclass else None,
-        vector_names={name: vector_names(frame, name) for name in vectors[:1]},
-    )
+    return _select(schema, settings, {name: vector_names(frame, name) for name in vectors[:1]})
 
 
 def read_frame(spark: "SparkSession", path: str, width: int) -> "DataFrame":

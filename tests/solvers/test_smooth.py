@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import optimize, sparse
 from sklearn import linear_model
 
-from tests.checks import DESCENTS
+from tests.checks import DESCENTS, PROOFS, check_bounds
 from tests.problems import Problem, example, objective_of, pointwise, value_at
 from w261reg import InputError, load, train
 from w261reg.objective import Objective
@@ -16,11 +16,7 @@ from w261reg.penalties.smooth import Smooth
 from w261reg.solvers import SOLVERS, Status, minimise
 from w261reg.solvers.certificates import (
     Existence,
-    _gap,
-    _quadratic,
-    _self_concordant,
     existence,
-    suboptimality_bound,
 )
 
 Array = NDArray[np.float64]
@@ -322,7 +318,7 @@ def random_problem(seed: int, loss: str, mix: str) -> Problem:
 @pytest.mark.parametrize("mix", sorted(MIXES))
 @pytest.mark.parametrize("loss", ["mse", "bxe"])
 def test_bounds_are_above_the_true_gap(loss: str, mix: str) -> None:
-    proven = dict.fromkeys(("gap", "quadratic", "self_concordant", "any"), 0)
+    proven = dict.fromkeys(PROOFS, 0)
     for seed in range(25):
         rng = np.random.default_rng(seed)
         problem = random_problem(seed, loss, mix)
@@ -337,20 +333,7 @@ def test_bounds_are_above_the_true_gap(loss: str, mix: str) -> None:
         for size in (1e-4, 1e-2, 0.3, 2.0):
             theta = answer.evaluation.theta + size * rng.normal(size=objective.p)
             points.append(objective.evaluate(theta, 2))
-        for at in points:
-            for name, bound_of in (
-                ("gap", _gap),
-                ("quadratic", _quadratic),
-                ("self_concordant", _self_concordant),
-                ("any", suboptimality_bound),
-            ):
-                bound = bound_of(objective, at)
-                if bound is None or not np.isfinite(bound):
-                    continue
-                assert attained, (name, seed)
-                proven[name] += 1
-                rounding = 1e-13 * (abs(best) + abs(at.objective))
-                assert at.objective - best <= bound + rounding, (name, seed)
+        check_bounds(objective, points, best if attained else None, proven)
     assert proven["any"] >= 25
     assert (proven["gap"] > 25) == (mix in ("l2", "en"))
     assert (proven["quadratic"] > 25) == (loss == "mse")
