@@ -134,7 +134,8 @@ def fit(
     solver = kind.of(settings.max_iter, settings.tol, steps)
     if caution := solver.caution(objective):
         log.warning(caution)
-    start = None if warm is None else objective.coordinates.theta(*warm)
+    # in that form Newton's steps are exact, see `Regularizer`
+    start = None if warm is None else objective.form(objective.coordinates.theta(*warm))
     if isinstance(objective, Constrained):
         for note in objective.notes():
             log.warning(note)

@@ -237,26 +237,14 @@ class Objective(Posed):
         return Evaluate(self.loss, w, b, self.coordinates.centre, order, scale, diagonal)
 
     def identified(self, at: Evaluation) -> Evaluation:
-        """Of the models that differ by a common move of all outputs, the one to report.
-
-        Intercepts sum to 0 over the outputs, and so do weights where no L1 part says otherwise.
-        Under L1 alone 0 is a median of a feature's weights: F is least there.
-        """
-        to = self.coordinates
-        if to.outputs == 1:
+        """The same model in the form to report, see `form`: at no pass."""
+        if self.coordinates.outputs == 1:
             return at
-        w = to.weights(at.theta)
-        if self.smooth and all(term.quadratic for term in self.penalty.terms):
-            w = w - w.mean(axis=1, keepdims=True)
-        elif not self.smooth and not self.strengths.l2 and not self.extra:
-            ordered, k = np.sort(w, axis=1), to.outputs
-            w = w - np.clip(0.0, ordered[:, [(k - 1) // 2]], ordered[:, [k // 2]])
-        b = to.intercept(at.theta)
-        theta = to.theta(w, b - b.mean())
+        theta = self.form(at.theta)
         if self.ridden is not None and np.array_equal(self.ridden[0], at.theta):
             self.ridden = theta, self.ridden[1]  # what it predicts is the same
         loss = None
         if at.hessian is not None:  # that of the loss does not change
-            loss = at.hessian - self.regularizer.hessian(to.weights(at.theta))
+            loss = at.hessian - self.regularizer.hessian(self.coordinates.weights(at.theta))
         moved = self._evaluation(theta, at.loss, at.loss_gradient, loss, at.margin)
         return replace(moved, rounding=at.rounding, gap=at.gap)

@@ -139,6 +139,23 @@ class Posed:
         at = self._evaluation(theta, value, gradient, hessian, np.inf)
         return replace(at, rounding=rounding)
 
+    def form(self, theta: Array) -> Array:
+        """Of the theta (p,) that differ by a common move of all outputs, the one to report.
+
+        Intercepts sum to 0 over the outputs, and so do weights where no L1 part says otherwise.
+        Under L1 alone 0 is a median of a feature's weights: F is least there.
+        """
+        to = self.coordinates
+        if to.outputs == 1:
+            return theta
+        w, b = to.weights(theta), to.intercept(theta)
+        if self.smooth and all(term.quadratic for term in self.penalty.terms):
+            w = w - w.mean(axis=1, keepdims=True)
+        elif not self.smooth and not self.strengths.l2 and not self.extra:
+            ordered, k = np.sort(w, axis=1), to.outputs
+            w = w - np.clip(0.0, ordered[:, [(k - 1) // 2]], ordered[:, [k // 2]])
+        return to.theta(w, b - b.mean())
+
     def user(self, standardized: bool) -> UserCoordinates:
         """The coordinates of gradient descent's steps: raw features, or standardized ones."""
         return UserCoordinates.of(self.coordinates, self.strengths.scale if standardized else None)

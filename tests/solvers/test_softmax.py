@@ -314,3 +314,21 @@ def test_many_classes_go_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None
     assert at.hessian is not None
     assert parts.hessian is not None
     np.testing.assert_allclose(parts.hessian, at.hessian, rtol=1e-11, atol=1e-15)
+
+
+def test_a_start_that_is_not_centred() -> None:
+    """Common moves are taken out before they cost a step, also where a penalty sees them."""
+    problem, rng = classes_example(3).but(standardization=False), np.random.default_rng(3)
+    objective = objective_of(problem, extra=(Smooth(1e-6),))
+    w, b = rng.normal(size=(4, 1)) * 50 + rng.normal(size=(4, 3)), rng.normal(size=3)
+    start = objective.coordinates.theta(w, b)
+    formed = objective.form(start)
+    again = objective.coordinates.weights(formed)
+    np.testing.assert_allclose(again.sum(axis=1), 0.0, atol=1e-12)
+    np.testing.assert_allclose(again - again[:, :1], w - w[:, :1], atol=1e-11)
+    np.testing.assert_allclose(objective.form(formed), formed, atol=1e-13)
+    result = minimise(SOLVERS["newton"](), objective, formed)
+    assert result.status is Status.CONVERGED
+    assert result.n_iter <= 12
+    one = objective_of(problem.but(loss="bxe", y=np.minimum(problem.y, 1.0)))
+    np.testing.assert_array_equal(one.form(np.arange(5.0)), np.arange(5.0))
