@@ -33,10 +33,11 @@ from w261reg.own import sources
 from w261reg.posing import feature_constraints, feature_orders, kinked, pose, ridge
 from w261reg.saved import load
 from w261reg.scoring import known_noise, metrics_of, scorer, train_metrics
-from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Status, Steps, minimise
+from w261reg.solvers import SOLVERS, FirstPass, FitResult, Iteration, Solver, Status, Steps
 from w261reg.solvers.certificates import storage_bound
 from w261reg.solvers.choose import ASSUMED_ROWS, MAX_HESSIAN_FEATURES, Choice, Size, choose
 from w261reg.solvers.descent import FEW_FEATURES
+from w261reg.solvers.relay import relay
 from w261reg.sources import Columns
 from w261reg.versions import library_versions
 
@@ -131,8 +132,11 @@ def fit(
         rule = "inverse_sqrt"  # no other rule is sure to get near where gradients do not vanish
     seed, standardized = settings.seed or 0, bool(settings.standardization)
     steps = Steps(step_size, rule, settings.batch_rows, seed, standardized)
-    solver = kind.of(settings.max_iter, settings.tol, steps)
-    if caution := solver.caution(objective):
+
+    def solver_of(name: str) -> Solver:
+        return SOLVERS[name].of(settings.max_iter, settings.tol, steps)
+
+    if caution := solver_of(choice.solver).caution(objective):
         log.warning(caution)
     # in that form Newton's steps are exact, see `Regularizer`
     start = None if warm is None else objective.form(objective.coordinates.theta(*warm))
@@ -143,7 +147,7 @@ def fit(
             log.info("warm start: moved to the nearest coefficients that satisfy the constraints")
     if loss.classification:
         objective.rider = partial(scorer, loss, rows=summary.rows)
-    result = minimise(solver, objective, start, _monitor, began)
+    result, choice = relay(choice, solver_of, objective, start, _monitor, began)
     model = _model(settings, objective, columns, result, choice, classes, spark)
     noise = known_noise(summary.census, columns)
     if isinstance(objective, Constrained):
@@ -179,6 +183,7 @@ def _size(dataset: Dataset, loss: Loss, previewed: bool) -> Size:
         entries=dataset.entries,
         cores=dataset.cores,
         overhead=dataset.overhead,
+        travels=dataset.travels,
         previewed=previewed,
         outputs=loss.outputs,
     )

@@ -85,7 +85,7 @@ def head_start(
     """
     try:
         summary = rows.aggregate(Summarise(rows.n_features, True, loss.outputs))
-        if not summary.sd()[-1] > 0:
+        if not summary.weight > 0 or not summary.sd()[-1] > 0:
             return None
         if summary.classes is not None and not summary.classes.weight.all():
             return None

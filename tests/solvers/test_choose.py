@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from w261reg import load, train
+from w261reg.blocks import Census, DenseBlock
+from w261reg.datasets import LocalDataset
 from w261reg.losses import get_loss
 from w261reg.solvers import SOLVERS
 from w261reg.solvers.choose import (
@@ -54,6 +56,30 @@ def test_choices_for_typical_sizes(loss: str, size: Size, kinked: bool, wanted: 
     for other in set(choice.estimates) - {wanted}:
         assert other in choice.why
     SOLVERS[wanted].check(get_loss(loss), kinked)
+
+
+@pytest.mark.parametrize(("kinked", "wanted"), [(False, "newton"), (True, "proximal")])
+@pytest.mark.parametrize("shape", [(8, 12), (62, 500), (14, 6), (2000, 60)])
+def test_tables_in_this_process_take_solvers_that_prove(
+    kinked: bool, wanted: str, shape: tuple[int, int]
+) -> None:
+    x = np.random.default_rng(0).normal(size=shape)
+    dataset = LocalDataset([(0, DenseBlock.of(x, x[:, 0], np.ones(len(x)), Census()))], shape[1])
+    assert dataset.overhead > 0
+    assert not dataset.travels
+    size = Size(*shape, shape[1], 1, dataset.overhead, dataset.travels)
+    choice = choose(BXE, size, kinked, None)
+    assert choice.solver == wanted
+
+
+def test_a_proof_is_worth_a_second() -> None:
+    size = Size(72, 2000, 2000, 1, 1e-3, travels=False)
+    choice = choose(BXE, size, False, None)
+    assert choice.solver == "newton"
+    assert choice.why.startswith("its answer comes with a proof: 6 passes ")
+    assert choice.estimates["lbfgs"].seconds < choice.estimates["newton"].seconds
+    dear = choose(BXE, replace(size, rows=200_000), False, None)
+    assert dear.solver != "newton"
 
 
 def test_a_step_size_is_for_gradient_descent() -> None:

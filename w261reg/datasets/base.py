@@ -7,6 +7,8 @@ from typing import TypeVar
 from w261reg.aggregators.base import Aggregator
 
 S = TypeVar("S")
+# of a pass in this process, beside its work: Python's
+LOCAL_SECONDS = 1e-3
 
 
 class Dataset(ABC):
@@ -19,6 +21,7 @@ class Dataset(ABC):
         rows: of the table, where that is known without reading it; else None.
         entries: numbers stored a row.
         overhead: seconds that a pass takes beside its work.
+        travels: whether states travel from tasks to the driver.
         preview: reads a few of the rows in this process, at no pass; None where they are not worth
             it, for they are too many beside the whole, or not to be had.
     """
@@ -29,7 +32,8 @@ class Dataset(ABC):
         self.cores = 1
         self.rows: int | None = None
         self.entries = n_features
-        self.overhead = 0.0
+        self.overhead = LOCAL_SECONDS
+        self.travels = False
         self.preview: Callable[[], Dataset] | None = None
 
     def aggregate(self, aggregator: Aggregator[S], keep: bool = True) -> S:

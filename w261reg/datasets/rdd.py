@@ -90,7 +90,7 @@ class RddDataset(Dataset):
         super().__init__(n_features)
         self.context, self.reading, self.tasks = context, reading, partitions
         self.cores = max(1, min(partitions, context.defaultParallelism))
-        self.overhead = JOB_SECONDS
+        self.overhead, self.travels = JOB_SECONDS, True
         self.depth = aggregation_depth
         self.carry = collect_bytes / max(1, partitions)
         self.recipe = Recipe(None, keep=True)

@@ -25,6 +25,11 @@ KEEPING = 1e9  # bytes a second, packed for further passes
 SAVED = 2  # by a head start
 NEWTON, NEWTON_L1, SAMPLED, SAMPLED_L1, GRADIENTS, GRADIENTS_L1 = 6, 7, 12, 14, 40, 60
 
+# these have the Hessian at their answer, out of which most proofs come
+PROVING = ("gram", "newton", "proximal")
+# seconds that a proof is worth
+PROOF_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class Size:
@@ -35,6 +40,7 @@ class Size:
         entries: numbers stored a row: n for dense rows.
         cores: that work at a time.
         overhead: seconds that a pass takes beside its work.
+        travels: whether states travel from tasks to the driver.
         previewed: whether second-order solvers can start at the optimum of a few rows.
         outputs: K of the loss: as many gradients, and a Hessian for each pair of them.
     """
@@ -44,6 +50,7 @@ class Size:
     entries: float
     cores: int = 1
     overhead: float = 0.0
+    travels: bool = True
     previewed: bool = False
     outputs: int = 1
 
@@ -87,7 +94,8 @@ class Size:
             work = rows * n * (n + FULL_SPEED) / PRODUCTS
         if self.outputs > 1:
             work += rows / POINTWISE  # the weights of a pair
-        return self._pairs * (work / self.cores + 8 * n**2 * self.cores / TRANSFER)
+        transfer = 8 * n**2 * self.cores / TRANSFER if self.travels else 0.0
+        return self._pairs * (work / self.cores + transfer)
 
     def keep(self) -> float:
         """Seconds that packing the rows for further passes takes."""
@@ -128,7 +136,7 @@ def choose(
     ridge: bool = True,
     constrained: bool = False,
 ) -> Choice:
-    """The candidate of least estimated cost.
+    """The candidate of least estimated cost; one whose answer has a proof may take a second more.
 
     Args:
         loss: the loss.
@@ -149,14 +157,19 @@ def choose(
         own = "gram" if loss.quadratic else "newton"
         return Choice(own, "there are constraints, which the solvers gram and newton keep to", {})
     estimates = _estimates(loss, size, kinked)
-    name = min(estimates, key=lambda solver: estimates[solver].seconds)
+    name = min(
+        estimates,
+        key=lambda solver: estimates[solver].seconds - PROOF_SECONDS * (solver in PROVING),
+    )
     if len(estimates) == 1:
         n, most = size.coefficients, MAX_HESSIAN_FEATURES
         what = "features" if size.outputs == 1 else "coefficients"
         return Choice(name, f"a Hessian of {n:,} {what} is too large (over {most:,})", estimates)
     best, others = estimates[name], {k: v for k, v in estimates.items() if k != name}
     text = ", ".join(f"{k} {v}" for k, v in others.items())
-    return Choice(name, f"least estimated cost: {best} (against {text})", estimates)
+    least = best.seconds <= min(other.seconds for other in others.values())
+    why = "least estimated cost" if least else "its answer comes with a proof"
+    return Choice(name, f"{why}: {best} (against {text})", estimates)
 
 
 def _estimates(loss: Loss, size: Size, kinked: bool) -> dict[str, Estimate]:

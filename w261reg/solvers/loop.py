@@ -2,7 +2,7 @@
 
 import enum
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -56,6 +56,8 @@ class Iteration:
 
 
 Monitor = Callable[[Iteration], None]
+# of the history so far: whether another solver should go on
+Handover = Callable[[Sequence[Iteration]], bool]
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def minimise(
     start: Array | None = None,
     monitor: Monitor = lambda _: None,
     began: float | None = None,
+    handover: Handover | None = None,
 ) -> FitResult:
     """Run a solver until it converges, cannot go on, or has used its iterations.
 
@@ -99,6 +102,7 @@ def minimise(
         start: theta (p,), or None for the null model.
         monitor: called once an iteration.
         began: `time.perf_counter()` at the start of the fit; now if None.
+        handover: where another solver stands ready, whether it should go on from here.
 
     Raises:
         InputError: the solver cannot handle this problem.
@@ -108,13 +112,18 @@ def minimise(
     began = time.perf_counter() if began is None else began
     objective.by_gram = objective.summary.gram and solver.by_gram(objective.loss)
     try:
-        return _minimise(solver, objective, start, monitor, began)
+        return _minimise(solver, objective, start, monitor, began, handover)
     finally:
         objective.by_gram = False
 
 
 def _minimise(
-    solver: Solver, objective: Objective, start: Array | None, monitor: Monitor, began: float
+    solver: Solver,
+    objective: Objective,
+    start: Array | None,
+    monitor: Monitor,
+    began: float,
+    handover: Handover | None,
 ) -> FitResult:
     state = solver.init(objective, start)
     first = state.evaluation
@@ -162,7 +171,10 @@ def _minimise(
                     Status.DIVERGED,
                     ("the objective is larger than at the start: the step size is too long"),
                 )
-        if ended and ended[0] is Status.MAX_ITER and separates and now.hessian is None:
+        if ended is None and handover is not None and handover(history):
+            ended = Status.MAX_ITER, f"the residual falls too slowly, from {now.residual:.2g}"
+        alone = handover is None
+        if ended and ended[0] is Status.MAX_ITER and separates and now.hessian is None and alone:
             ended = _separated_after_all(objective, now) or ended
         if ended is not None:
             return _result(solver, objective, state, ended, iteration, history)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from w261reg.blocks import Block, Census, DenseBlock
 from w261reg.blocks.store import Packed
 from w261reg.datasets import Dataset, LocalDataset
+from w261reg.datasets.base import LOCAL_SECONDS
 from w261reg.datasets.failure import spark_failures
 from w261reg.datasets.recipe import Item, Recipe
 from w261reg.errors import InputError
@@ -163,7 +164,8 @@ def spark_dataset(
     dataset.rows, dataset.entries = source.rows, entries
     dataset.preview = previewing(source, handles, columns, entries)
     if source.rows and 8 * source.rows * entries <= options.get("collect_bytes", 0):
-        dataset.overhead = 0.0  # further passes will run on the driver
+        # further passes will run on the driver
+        dataset.overhead, dataset.travels = LOCAL_SECONDS, False
     return dataset
 
 
