@@ -207,8 +207,7 @@ class Model:
 
     def with_loss(self, loss: Any) -> "Model":
         """The model with its loss given anew: path.py:Name, a class or an object of Loss."""
-        name = name_loss(loss)
-        check_loss_name(name)
+        name = check_loss_name(name_loss(loss))
         new = get_loss(name)
         several = self.weights.ndim == 2
         if new.classification != (self.classes is not None) or new.multiclass != several:

@@ -2,7 +2,6 @@
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from w261reg.datasets import Dataset, LocalDataset
 from w261reg.datasets.failure import spark_failures
 from w261reg.datasets.recipe import Item, Recipe
 from w261reg.errors import InputError
+from w261reg.held import Held
 from w261reg.sources.base import Handle, Source
 from w261reg.sources.columns import Columns, is_text, to_block
 from w261reg.sources.frame import select_plain
@@ -48,7 +48,7 @@ def pack(
     numeric = [name for name in numeric if name != columns.group]  # of integers, all digits count
     leaf = first
     try:
-        with _system_memory():
+        with _system_memory:
             for position, batch in source.read(handles, columns.needed, numeric):
                 leaf = first + position
                 yield leaf, stored(to_block(batch, columns), storage)
@@ -58,15 +58,14 @@ def pack(
         yield leaf, _refused(f"{source.description} cannot be read: {one_line(error)}", columns)
 
 
-@contextmanager
-def _system_memory() -> Iterator[None]:
+def _take_system_memory() -> Callable[[], None]:
     """pyarrow's own allocator takes half a second of a process's first batches to set itself up."""
     usual = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(usual)
+    return lambda: pa.set_memory_pool(usual)
+
+
+_system_memory = Held(_take_system_memory)
 
 
 def stored(block: Block, storage: str) -> Block:
