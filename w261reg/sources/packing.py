@@ -17,6 +17,7 @@ from w261reg.datasets.recipe import Item, Recipe
 from w261reg.errors import InputError
 from w261reg.held import Held
 from w261reg.sources.base import Handle, Source
+from w261reg.sources.batches import recut
 from w261reg.sources.columns import Columns, is_text, to_block
 from w261reg.sources.frame import select_plain
 from w261reg.sources.paths import one_line
@@ -189,8 +190,9 @@ def frame_dataset(
     """The rows of a Spark DataFrame, by mapInArrow; each partition is one leaf.
 
     A DataFrame's rows have no order of their own: its leaves are those of the partitions as Spark
-    delivers them. The tasks that see the rows do not know which partition of the RDD they are
-    (Spark tells them their number in the job): the number is set behind them.
+    delivers them, in blocks that are cut by the rows, not where Spark cuts its batches. The tasks
+    that see the rows do not know which partition of the RDD they are (Spark tells them their number
+    in the job): the number is set behind them.
 
     Args:
         frame: the rows.
@@ -207,8 +209,9 @@ def frame_dataset(
             import pyarrow as pa
 
             def blocks() -> Iterator[tuple[int, Block]]:
-                for given in batches:
-                    batch = pa.record_batch(given.columns, names=needed.needed)
+                names = needed.needed
+                given = (pa.record_batch(batch.columns, names=names) for batch in batches)
+                for batch in recut(given, needed):
                     try:
                         yield 0, stored(to_block(batch, needed), storage)
                     except InputError as error:
