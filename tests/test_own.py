@@ -2,10 +2,12 @@
 
 import importlib
 import json
+import pickle
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +21,7 @@ from tests.checks import DESCENTS, check_loss
 from w261reg import InputError, Loss, Penalty, load, own, train
 from w261reg.losses import LOSSES
 from w261reg.losses.bxe import BinaryCrossEntropy
+from w261reg.model import Model
 from w261reg.own import read_loss
 from w261reg.solvers import SOLVERS
 
@@ -369,8 +372,47 @@ def test_objects_that_differ_in_a_long_array_are_told_apart() -> None:
     first = train(x, y, loss=_Tabled(one))
     second = train(x, y, loss=_Tabled(two))
     assert first.own_sources != second.own_sources
+    for model, table in ((first, one), (second, two)):
+        for held in (model, _saved_and_loaded(model)):
+            loss = held.loss_object
+            assert isinstance(loss, _Tabled)
+            assert loss.table is table
+    other = replace(first, loss=str(first.loss), own_sources={first.loss: "another"})
     with pytest.raises(InputError, match="has changed since the model was trained"):
-        first.predict(x)
+        other.predict(x)
+
+
+def _saved_and_loaded(model: Model) -> Model:
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "m")
+        return load(Path(folder) / "m")
+
+
+def test_classes_that_a_function_made_are_told_apart() -> None:
+    """They have one name and one text: each model has its own, and finds it again."""
+
+    def made(power: float, scale: float) -> type[Loss]:
+        class Powered(Loss):
+            tempered = scale
+
+            def value(self, y: Array, z: Array) -> Array:
+                return self.tempered * np.abs(z - y[:, None]) ** power / power
+
+        return Powered
+
+    x, y = heavy()
+    options: dict[str, Any] = {"reg_param": 0.1, "tol": 1e-6, **CANONICAL}
+    classes = [made(power, scale) for power, scale in ((2.0, 1.0), (1.5, 1.0), (2.0, 3.0))]
+    models = [train(x, y, loss=kind, **options) for kind in classes]
+    assert len({str(model.loss) for model in models}) == 1
+    assert len({model.own_sources[model.loss] for model in models}) == 3
+    for kind, model in zip(classes, models, strict=True):
+        again = [_saved_and_loaded(model), pickle.loads(pickle.dumps(model))]
+        assert all(type(own.loss) is str for own in again)
+        assert all(type(own.loss_object) is kind for own in (model, *again))
+    alone = train(x, y, loss=classes[0], **options)
+    assert alone.own_sources == models[0].own_sources
+    assert alone.weights.tobytes() == models[0].weights.tobytes()
 
 
 def test_a_constant_label() -> None:
@@ -443,7 +485,7 @@ def test_loading_executes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path = written(tmp_path, HUBER)
     train(x, y, loss=f"{path}:Huber").save(tmp_path / "m")
     path.write_text("raise SystemExit(5)")
-    monkeypatch.setattr(own, "_SOURCES", {})  # as in another process
+    monkeypatch.setattr(own, "_TERMS", {})  # as in another process
     model = load(tmp_path / "m")
     assert model.summary()
     with pytest.raises(InputError, match="has changed"):

@@ -14,7 +14,7 @@ from w261reg.files import toml_file
 from w261reg.losses import LOSSES, get_loss
 from w261reg.own import check_loss_name, read_penalty
 from w261reg.penalties import PENALTIES
-from w261reg.registry import lookup
+from w261reg.registry import Own, lookup
 from w261reg.solvers import SOLVERS
 
 # types in which packed features may be stored
@@ -121,7 +121,7 @@ class Settings:
         """
         if not self.loss:
             raise InputError(f"loss is required: one of {', '.join(sorted(LOSSES))}")
-        check_loss_name(self.loss)
+        self = replace(self, loss=check_loss_name(self.loss))
         if get_loss(self.loss).counted:
             return self._checked_counts()
         if self.smoothing is not None:
@@ -167,8 +167,7 @@ class Settings:
             )
         if self.penalty is not None:
             strength = _number("penalty_param", self.penalty_param, 0.0)
-            checked = replace(checked, penalty_param=strength)
-            read_penalty(self.penalty)
+            checked = replace(checked, penalty=read_penalty(self.penalty), penalty_param=strength)
         if self.constraints is not None:
             read_constraints(self.constraints)
         if self.batch_rows is not None:
@@ -209,9 +208,7 @@ class Settings:
         flat.update(flat.pop("penalties"))
         flat.update(flat.pop("orders"))
         return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in flat.items()
-            if value is not None and value != ""
+            key: _plain(value) for key, value in flat.items() if value is not None and value != ""
         }
 
     @classmethod
@@ -247,6 +244,12 @@ class Settings:
         chosen["features"] = _names("features", chosen.get("features"))
         given = {key: order for key, order in orders.items() if order is not None}
         return cls(**chosen, penalties=penalties, orders=given)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Own):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _check_positive(settings: Settings) -> None:

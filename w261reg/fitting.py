@@ -17,6 +17,7 @@ from w261reg.aggregators import (
     Summary,
     Sums,
 )
+from w261reg.blas import one_blas_thread
 from w261reg.checks import check_summary
 from w261reg.config import Settings
 from w261reg.constrained import Constrained
@@ -64,6 +65,7 @@ class Fit:
         return self.posed
 
 
+@one_blas_thread()
 def fit(
     settings: Settings, dataset: Dataset, columns: Columns, spark: str | None, began: float
 ) -> Fit:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.aggregators import Summarise
+from w261reg.blas import one_blas_thread
 from w261reg.checks import check_summary
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
@@ -108,6 +109,7 @@ class GradientCheck:
         return "\n".join(lines)
 
 
+@one_blas_thread()
 def check_dataset(
     settings: Settings,
     dataset: Dataset,

@@ -25,6 +25,7 @@ from w261reg.own import check_loss_name, loss_of, name_loss, ship_by_value, sour
 from w261reg.prediction import Predictor, check_free, feature_columns
 from w261reg.solvers import Iteration, Status
 from w261reg.sources import source_of
+from w261reg.sources.batches import recut
 from w261reg.sources.columns import Columns
 from w261reg.sources.frame import frame_schema, is_spark_frame
 
@@ -207,8 +208,7 @@ class Model:
 
     def with_loss(self, loss: Any) -> "Model":
         """The model with its loss given anew: path.py:Name, a class or an object of Loss."""
-        name = name_loss(loss)
-        check_loss_name(name)
+        name = check_loss_name(name_loss(loss))
         new = get_loss(name)
         several = self.weights.ndim == 2
         if new.classification != (self.classes is not None) or new.multiclass != several:
@@ -300,9 +300,9 @@ class Model:
             out = out.add(name, kinds[str(kind)])
 
         def predict(batches: Any) -> Any:
-            for batch in batches:
-                named = pa.record_batch(batch.columns, names=schema.names)
-                yield predictor.append(named, columns)
+            named = (pa.record_batch(batch.columns, names=schema.names) for batch in batches)
+            for batch in recut(named, columns):
+                yield predictor.append(batch, columns)
 
         # plain names, as mapInArrow stumbles over backticks in them
         return frame.toDF(*[f"c{j}" for j in range(len(schema))]).mapInArrow(predict, out)

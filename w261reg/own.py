@@ -8,35 +8,40 @@ import hashlib
 import inspect
 import re
 import sys
+import threading
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from w261reg import losses, penalties
 from w261reg.errors import InputError
-from w261reg.losses import LOSSES, Loss
+from w261reg.losses import LOSSES, Loss, get_loss
 from w261reg.own_checks import check_own_loss, check_own_penalty
 from w261reg.penalties import Penalty
-from w261reg.registry import lookup
+from w261reg.registry import Own, lookup
 
 _FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
-# sha256 of the text that defines a term, by the term's name; and the modules that hold them
-_SOURCES: dict[str, str] = {}
+# terms that were read or given, by their name and the sha256 of the text that defines them, for
+# models that are loaded; a fit goes by the term that came with its settings
+_TERMS: dict[tuple[str, str], Any] = {}
+# the modules that hold them
 _MODULES: dict[str, ModuleType] = {}
+_reading = threading.RLock()
 
 
-def check_loss_name(name: str) -> None:
-    """See that there is a loss of this name, reading its file if it is `path.py:Name`.
+def check_loss_name(name: str) -> str:
+    """The name of a loss, with the loss where it is a user's own: that of `path.py:Name` is read.
 
     Raises:
         InputError: there is none, or the user's own is not one.
     """
+    if isinstance(name, Own):
+        return name
     if _FILE.fullmatch(name):
-        read_loss(name)
-    elif name not in losses.OWN:
-        lookup("loss", name, LOSSES)
+        return _read("loss", name, None)
+    lookup("loss", name, LOSSES)
+    return name
 
 
 def read_loss(name: str, sha256: str | None = None) -> Loss:
@@ -49,48 +54,45 @@ def read_loss(name: str, sha256: str | None = None) -> Loss:
     Raises:
         InputError: the file, the class or what it computes is not as it must be.
     """
-    text, own = _text("loss", name, sha256)
-    if name not in losses.OWN or _SOURCES.get(name) != own:
-        kind = _of_kind("loss", name, _class("loss", name, text, own))
-        losses.OWN[name], _SOURCES[name] = _checked_loss(name, kind), own
-    return losses.OWN[name]
+    loss: Loss = _read("loss", name, sha256).term
+    return loss
 
 
-def read_penalty(name: str) -> type[Penalty]:
-    """The penalty `path.py:Name`, checked. Raises InputError as `read_loss` does."""
+def read_penalty(name: str) -> Own:
+    """The name of a penalty with its class: that of `path.py:Name` is read and checked.
+
+    Raises InputError as `read_loss` does.
+    """
+    if isinstance(name, Own):
+        return name
     if not _FILE.fullmatch(name):
-        if name in penalties.OWN:
-            return penalties.OWN[name]
         raise InputError(f"penalty must be path/to/file.py:Name, not {name!r}")
-    text, own = _text("penalty", name, None)
-    if name not in penalties.OWN or _SOURCES.get(name) != own:
-        kind = _of_kind("penalty", name, _class("penalty", name, text, own))
-        penalties.OWN[name], _SOURCES[name] = _checked_penalty(name, kind), own
-    return penalties.OWN[name]
+    return _read("penalty", name, None)
 
 
 def loss_of(name: str, source: str | None) -> Loss:
     """The loss of a model: its own text must be that with which the model was trained.
 
     Args:
-        name: as in model.json.
+        name: as in model.json, or of a model of this process.
         source: sha256 of the text that defined it; None for the package's losses.
 
     Raises:
         InputError: it is not to be had, or has changed.
     """
-    if source is None:
-        return losses.get_loss(name)
-    if _FILE.fullmatch(name) and _SOURCES.get(name) != source:
+    if source is None or (isinstance(name, Own) and name.sha256 == source):
+        return get_loss(name)
+    loss: Loss | None = _TERMS.get((name, source))
+    if loss is not None:
+        return loss
+    if _FILE.fullmatch(name):
         return read_loss(name, source)
-    if name not in losses.OWN:
-        raise InputError(
-            f"loss {name} of the model was given as an object in another process: give it anew, "
-            "load(path, loss=...)"
-        )
-    if _SOURCES[name] != source:
+    if any(known == name for known, _ in list(_TERMS)):
         raise InputError(f"loss {name} has changed since the model was trained: give it anew")
-    return losses.OWN[name]
+    raise InputError(
+        f"loss {name} of the model was given as an object in another process: give it anew, "
+        "load(path, loss=...)"
+    )
 
 
 def name_loss(given: Any) -> Any:
@@ -109,11 +111,10 @@ def name_loss(given: Any) -> Any:
         )
     if kind in LOSSES.values():
         return kind.name
-    name, text = _named(kind, given)
+    name, sha256 = _named(kind, given)
     _of_kind("loss", name, kind)
     loss = given if isinstance(given, Loss) else _made(name, kind)
-    losses.OWN[name], _SOURCES[name] = _checked_loss(name, loss), text
-    return name
+    return _known(name, _checked_loss(name, loss), sha256)
 
 
 def name_penalty(given: Any) -> Any:
@@ -124,15 +125,14 @@ def name_penalty(given: Any) -> Any:
         raise InputError(
             f"penalty must be path/to/file.py:Name or a subclass of w261reg.Penalty, not {given!r}"
         )
-    name, text = _named(given, given)
+    name, sha256 = _named(given, given)
     _of_kind("penalty", name, given)
-    penalties.OWN[name], _SOURCES[name] = _checked_penalty(name, given), text
-    return name
+    return _known(name, _checked_penalty(name, given), sha256)
 
 
 def sources(*names: str | None) -> dict[str, str]:
     """The sha256 of the text of each of these terms that is a user's own."""
-    return {name: _SOURCES[name] for name in names if name in _SOURCES}
+    return {str(name): name.sha256 for name in names if isinstance(name, Own)}
 
 
 def ship_by_value() -> None:
@@ -141,12 +141,29 @@ def ship_by_value() -> None:
         return
     from pyspark import cloudpickle
 
-    for module in _MODULES.values():
+    for module in list(_MODULES.values()):  # another thread may add one
         if sys.modules.get(module.__name__) is module:
             cloudpickle.register_pickle_by_value(module)
 
 
+def _known(name: str, term: Any, sha256: str) -> Own:
+    """The name with the term, which models of this process that are loaded find again."""
+    _TERMS[name, sha256] = term
+    return Own.of(name, term, sha256)
+
+
 # --- files --------------------------------------------------------------------------------------
+
+
+def _read(what: str, name: str, sha256: str | None) -> Own:
+    """The term of a file, checked once for each text of it."""
+    text, own = _text(what, name, sha256)
+    with _reading:
+        term = _TERMS.get((name, own))
+        if term is None:
+            kind = _of_kind(what, name, _class(what, name, text, own))
+            term = _checked_loss(name, kind) if what == "loss" else _checked_penalty(name, kind)
+        return _known(name, term, own)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -232,7 +249,7 @@ def _named(kind: type, given: Any) -> tuple[str, str]:
     path = getattr(module, "__file__", None)
     where = str(path) if path and kind.__module__ != "__main__" else kind.__module__
     name = f"{where}:{kind.__qualname__}"
-    state = {} if isinstance(given, type) else getattr(given, "__dict__", {})
+    state = {} if isinstance(given, type) else _state(given)
     if state:
         shown = ", ".join(f"{key}={value!r}" for key, value in state.items())
         name += f"({shown[:60]}{'...' * (len(shown) > 60)})"
@@ -240,9 +257,11 @@ def _named(kind: type, given: Any) -> tuple[str, str]:
         text = Path(where).read_bytes() if where == path else inspect.getsource(kind).encode()
     except (OSError, TypeError):
         text = name.encode()
-    # what a name does not show of an object, the sha256 tells
+    # what a name does not show of an object or of a class made by a function, the sha256 tells
     if state:
-        text += shown.encode() + b"".join(_bytes(value) for value in state.values())
+        text += _shown(state)
+    if getattr(module, kind.__qualname__, None) is not kind:
+        text += b"".join(_made_with(base) for base in kind.__mro__ if base not in Loss.__mro__)
     for base in kind.__mro__:
         home = base.__module__.partition(".")[0]
         # cloudpickle sends what __main__ defines by itself
@@ -250,6 +269,37 @@ def _named(kind: type, given: Any) -> tuple[str, str]:
         if not there and "site-packages" not in str(inspect.getsourcefile(base)):
             _MODULES[base.__module__] = sys.modules[base.__module__]
     return name, hashlib.sha256(text).hexdigest()
+
+
+def _state(given: Any) -> dict[str, Any]:
+    """An object's attributes, those in slots too."""
+    slots = [getattr(base, "__slots__", ()) for base in type(given).__mro__]
+    names = [name for own in slots for name in ((own,) if isinstance(own, str) else own)]
+    found = {name: getattr(given, name) for name in names if hasattr(given, name)}
+    return {**found, **getattr(given, "__dict__", {})}
+
+
+def _made_with(kind: type) -> bytes:
+    """What its text does not say of a class: attributes, defaults and what functions close over."""
+    told: dict[str, Any] = {}
+    for name, value in vars(kind).items():
+        function = getattr(value, "__func__", value)
+        if isinstance(function, FunctionType):
+            cells = [cell.cell_contents for cell in function.__closure__ or ()]
+            given = [
+                *cells,
+                *(function.__defaults__ or ()),
+                *(function.__kwdefaults__ or {}).items(),
+            ]
+            told.update({f"{name} {i}": own for i, own in enumerate(given) if own is not kind})
+        elif not name.startswith(("__", "_abc_")) and name not in ("name", "title"):
+            told[name] = value
+    return _shown(told)
+
+
+def _shown(values: dict[str, Any]) -> bytes:
+    shown = ", ".join(f"{key}={value!r}" for key, value in values.items())
+    return shown.encode() + b"".join(_bytes(value) for value in values.values())
 
 
 def _bytes(value: Any) -> bytes:

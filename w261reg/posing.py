@@ -121,7 +121,7 @@ def extra_penalties(settings: Settings) -> list[tuple[type[Penalty], float]]:
     chosen = settings.penalties.items()
     terms = [(PENALTIES[options[name]], strength) for name, strength in chosen if strength > 0]
     if settings.penalty is not None and settings.penalty_param:
-        terms.append((read_penalty(settings.penalty), settings.penalty_param))
+        terms.append((read_penalty(settings.penalty).term, settings.penalty_param))
     return terms
 
 

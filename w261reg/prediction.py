@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from w261reg.blas import one_blas_thread
 from w261reg.blocks import Block
 from w261reg.errors import InputError
 from w261reg.losses import Loss
@@ -37,6 +38,7 @@ class Predictor:
         """Whether the model says how probable a class is."""
         return self.loss.probabilistic
 
+    @one_blas_thread()
     def linear(self, block: Block) -> Array:
         """z = X w + b, (b,); of K classes (b, K)."""
         if self.loss.multiclass:

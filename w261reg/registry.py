@@ -30,6 +30,34 @@ def discover(package: str, path: Sequence[str], base: type[T]) -> dict[str, type
     return found
 
 
+class Own(str):
+    """The name of a user's own term, which has the term with it.
+
+    Two terms of one name are two: each fit has the one it was given. Copied to elsewhere, pickled
+    or written down it is text.
+
+    Attributes:
+        term: the loss, or the class of the penalty.
+        sha256: of the text that defines it.
+    """
+
+    term: Any
+    sha256: str
+
+    @classmethod
+    def of(cls, name: str, term: Any, sha256: str) -> "Own":
+        """The name of this term."""
+        own = cls(name)
+        own.term, own.sha256 = term, sha256
+        return own
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+    def __deepcopy__(self, memo: Any) -> "Own":
+        return self
+
+
 def lookup(kind: str, name: str, terms: Mapping[str, Any]) -> Any:
     """The term called `name`. Raises InputError, naming those there are."""
     if name not in terms:

@@ -12,6 +12,7 @@ from w261reg.aggregators import (
     Several,
 )
 from w261reg.aggregators.census import TakeCensus
+from w261reg.blas import one_blas_thread
 from w261reg.blocks import Census
 from w261reg.checks import check_census
 from w261reg.constrained import Constrained
@@ -74,6 +75,7 @@ def scorer(loss: Loss, w: Array, b: Any, rows: int = 0) -> Any:
     return RegressionScores(loss, w, b)
 
 
+@one_blas_thread()
 def evaluate_dataset(model: Model, dataset: Dataset, columns: Columns) -> dict[str, Any]:
     """Metrics of a model on rows it may never have seen: one pass, the checks in it."""
     loss = model.loss_object

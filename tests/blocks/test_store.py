@@ -3,7 +3,6 @@
 import errno
 import os
 import pickle
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from w261reg.aggregators import (
 )
 from w261reg.blocks import Block, Census, DenseBlock, SparseBlock
 from w261reg.blocks.dense import part_rows
-from w261reg.blocks.store import Lost, Packed, Packer, reading, remove, writing
+from w261reg.blocks.store import Lost, Packed, Packer, remove, writing
 from w261reg.blocks.store.files import PARTIAL, mark_of
 from w261reg.datasets.tree import Leaf, finish, fold
 from w261reg.losses import get_loss
@@ -38,9 +37,8 @@ NEVER = 0.0  # bytes to carry: all blocks with rows go to a file
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The local directory of this executor, and a process that has verified nothing yet."""
+    """The local directory of this executor."""
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
-    monkeypatch.setattr(reading, "_verified", set())
     return tmp_path
 
 
@@ -183,7 +181,7 @@ def test_what_is_read_is_what_was_packed(name: str, way: str, place: Path) -> No
     there = sent(packed(leaves, NEVER if way == "written" else np.inf))
     assert there.travels == (way == "carried")
     assert len(list(place.iterdir())) == (way == "written")
-    for _ in range(2):  # once to verify, once without
+    for _ in range(2):
         assert contents(there.leaves()) == contents(leaves)
     assert there.nbytes == sum(block.nbytes for _, block in leaves)
 
@@ -315,12 +313,12 @@ DAMAGE: dict[str, Callable[[str], None]] = {
 
 @pytest.mark.parametrize("how", sorted(DAMAGE))
 @pytest.mark.parametrize("form", [dense, csr])
-@pytest.mark.parametrize("verified", [False, True])
+@pytest.mark.parametrize("read", [False, True])
 def test_a_file_that_is_not_what_it_was_is_lost(
-    form: Callable[..., Block], how: str, verified: bool
+    form: Callable[..., Block], how: str, read: bool
 ) -> None:
     there = packed([(0, form()), (1, form(30))])
-    if verified:
+    if read:
         contents(there.leaves())
     DAMAGE[how](there.path)
     with pytest.raises(Lost, match=r"w261reg-t-0-"):
@@ -362,26 +360,31 @@ def test_what_is_spoiled_is_found_before_a_sum_leaves_the_task(form: Callable[..
 
 
 @pytest.mark.parametrize("form", [dense, csr])
-def test_the_checksum_is_computed_once_a_process(
-    form: Callable[..., Block], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("read", [0, 1, 3])
+def test_every_read_is_checked(form: Callable[..., Block], read: int) -> None:
     there = packed([(0, form(LONG)), (1, form())])
-    counted: list[int] = []
-    true = zlib.crc32
+    for _ in range(read):
+        contents(there.leaves())
+    size = os.path.getsize(there.path)
+    for at in (0, size // 2, size - 1):
+        unnoticed(flip, there.path, at)
+        with pytest.raises(Lost, match="checksum"):
+            contents(there.leaves())
+        unnoticed(flip, there.path, at)
+    contents(there.leaves())
 
-    def crc32(data: Any, value: int = 0) -> int:
-        counted.append(len(data))
-        return true(data, value)
 
-    monkeypatch.setattr(zlib, "crc32", crc32)
-    contents(there.leaves())
-    assert sum(counted) == os.path.getsize(there.path)
-    counted.clear()
-    contents(there.leaves())
-    assert counted == []
-    reading._verified.clear()
-    contents(there.leaves())
-    assert sum(counted) == os.path.getsize(there.path)
+def test_two_readers_of_one_file_do_not_share_what_they_read() -> None:
+    """As the tasks of two fits in threads of one process."""
+    leaves = [(0, dense(LONG)), (1, dense(LONG, seed=2))]
+    there = packed(leaves)
+    for (_, one), (_, other) in zip(
+        there.leaves(), packed(leaves[::-1], partition=1).leaves(), strict=True
+    ):
+        assert isinstance(one, DenseBlock)
+        assert isinstance(other, DenseBlock)
+        for mine, theirs in zip(one.parts, other.parts, strict=True):
+            assert not np.shares_memory(mine, theirs)
 
 
 def test_a_file_cut_short_while_it_is_read_is_lost() -> None:
@@ -402,16 +405,19 @@ def test_a_file_cut_short_while_it_is_read_is_lost() -> None:
         list(parts)
 
 
-def test_a_file_that_changes_behind_what_was_read_is_lost() -> None:
-    """A byte of a verified block, changed after the file was opened, goes into what is read."""
+@pytest.mark.parametrize(
+    ("where", "says"), [(0, "not the file that was written"), (-2, "checksum")]
+)
+def test_a_file_that_changes_while_it_is_read_is_lost(where: int, says: str) -> None:
+    """Before what was read, and behind it."""
     there = packed([(leaf, dense(LONG, seed=leaf)) for leaf in range(3)])
     contents(there.leaves())
     leaves = there.leaves()
     next(leaves)
     with open(there.path, "r+b") as file:
-        file.seek(-2, os.SEEK_END)
+        file.seek(where, os.SEEK_SET if where >= 0 else os.SEEK_END)
         file.write(b"\x01")
-    with pytest.raises(Lost, match="not the file that was written"):
+    with pytest.raises(Lost, match=says):
         for _, block in leaves:
             block.range()
 

@@ -1,5 +1,6 @@
 """However the work is cut, the same bits."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +148,44 @@ def test_empty_partitions_of_a_frame(spark: "SparkSession", depth: int) -> None:
     dataset.release()
     assert got[0].rows == sum(i % 7 < 2 for i in range(60))
     assert bits(got) == bits(local.aggregate(everything(5)))
+
+
+@pytest.fixture
+def batch_rows(spark: "SparkSession") -> Iterator[Callable[[int], None]]:
+    """Sets how many rows Spark puts into an Arrow batch."""
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = spark.conf.get(key) or ""
+    yield lambda rows: spark.conf.set(key, rows)
+    spark.conf.set(key, before)
+
+
+@pytest.mark.parametrize("form", ["columns", "dense vectors", "sparse vectors"])
+def test_a_frame_in_batches_of_any_size(
+    spark: "SparkSession", batch_rows: Callable[[int], None], form: str
+) -> None:
+    """A notebook's session has 10,000 rows in a batch, and ours 65,536: both have these."""
+    from pyspark.ml.linalg import Vectors
+
+    from w261reg import train
+
+    x, y, _ = table(rows=300)
+    if form == "columns":
+        names = [f"x{j}" for j in range(5)]
+        rows: list[Any] = [(*row, own) for row, own in zip(x.tolist(), y.tolist(), strict=True)]
+    else:
+        names = ["features"]
+        made: list[Any] = [Vectors.dense(row) for row in x]
+        if form == "sparse vectors":
+            made = [Vectors.sparse(5, [(j, v) for j, v in enumerate(row) if v]) for row in x]
+        rows = list(zip(made, y.tolist(), strict=True))
+    frame = spark.createDataFrame(rows, [*names, "label"]).coalesce(2)
+    found = []
+    for batch in (7, 64, 0):  # 0 is all in one
+        batch_rows(batch)
+        model = train(frame, "label", loss="bxe", reg_param=0.01, collect_bytes=0)
+        predicted = model.predict(frame).toPandas()
+        found.append([model_bits(model), bits(predicted.probability.to_numpy())])
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_frame_of_few_rows_in_many_partitions(spark: "SparkSession") -> None:

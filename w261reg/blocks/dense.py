@@ -15,8 +15,6 @@ from w261reg.blocks.census import Census
 PART_VALUES = 2**17
 # shorter columns than this, and BLAS spends its time between them
 LEAST_PART_ROWS = 512
-# where a centred and weighted part is written: fresh memory for each would cost more than its sums
-_buffer = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -178,16 +176,19 @@ class DenseBlock(Block):
             yield np.asarray(part, dtype=np.float64)
 
     def _designs(self, h: Array, centre: Array, scale: Array) -> Iterator[Array]:
-        """diag(scale) (X - centre)' diag(sqrt(h)) of each part, (n, b_i), in one buffer."""
-        global _buffer
+        """diag(scale) (X - centre)' diag(sqrt(h)) of each part, (n, b_i), in a buffer of the call.
+
+        Fresh memory for each part would cost more than its sums.
+        """
         shift, root = (self.origin - centre)[:, None], np.sqrt(h)
         scaled = bool((scale != 1.0).any())
+        buffer = np.empty(0)
         start = 0
         for part in self._parts():
             stop = start + part.shape[1]
-            if len(_buffer) < part.size:
-                _buffer = np.empty(part.size)
-            a = _buffer[: part.size].reshape(part.shape)
+            if len(buffer) < part.size:
+                buffer = np.empty(part.size)
+            a = buffer[: part.size].reshape(part.shape)
             np.add(part, shift, out=a)
             if scaled:
                 a *= scale[:, None]

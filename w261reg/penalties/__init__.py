@@ -6,7 +6,5 @@ from w261reg.penalties.sum import PenaltySum
 from w261reg.registry import discover
 
 PENALTIES: dict[str, type[Penalty]] = discover(__name__, __path__, Penalty)  # type: ignore[type-abstract]
-# a user's own, by the name under which they were read
-OWN: dict[str, type[Penalty]] = {}
 
-__all__ = ["OWN", "PENALTIES", "ElasticNet", "Penalty", "PenaltySum"]
+__all__ = ["PENALTIES", "ElasticNet", "Penalty", "PenaltySum"]

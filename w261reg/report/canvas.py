@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,7 @@ WIDTH = 7.4  # inches
 DPI = 150
 # Axes of a diverged run can hold values whose margins overflow a double; those are not drawn.
 LARGEST = 1e150
+_drawing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ def render(draw: Callable[[Figure], None], height: float) -> bytes:
     """PNG of what `draw` puts on an empty figure `height` inches high.
 
     The style is matplotlib's default whatever style the calling program has set, so that the
-    same result gives the same bytes; the caller's settings are put back afterwards.
+    same result gives the same bytes; the caller's settings are put back afterwards. They are those
+    of the whole process, so one thread draws at a time.
     """
-    with matplotlib.rc_context():
+    with _drawing, matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
             {

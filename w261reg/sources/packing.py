@@ -2,7 +2,6 @@
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,9 @@ from w261reg.datasets.base import LOCAL_SECONDS
 from w261reg.datasets.failure import spark_failures
 from w261reg.datasets.recipe import Item, Recipe
 from w261reg.errors import InputError
+from w261reg.held import Held
 from w261reg.sources.base import Handle, Source
+from w261reg.sources.batches import recut
 from w261reg.sources.columns import Columns, is_text, to_block
 from w261reg.sources.frame import select_plain
 from w261reg.sources.paths import one_line
@@ -49,7 +50,7 @@ def pack(
     numeric = [name for name in numeric if name != columns.group]  # of integers, all digits count
     leaf = first
     try:
-        with _system_memory():
+        with _system_memory:
             for position, batch in source.read(handles, columns.needed, numeric):
                 leaf = first + position
                 yield leaf, stored(to_block(batch, columns), storage)
@@ -59,15 +60,14 @@ def pack(
         yield leaf, _refused(f"{source.description} cannot be read: {one_line(error)}", columns)
 
 
-@contextmanager
-def _system_memory() -> Iterator[None]:
+def _take_system_memory() -> Callable[[], None]:
     """pyarrow's own allocator takes half a second of a process's first batches to set itself up."""
     usual = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(usual)
+    return lambda: pa.set_memory_pool(usual)
+
+
+_system_memory = Held(_take_system_memory)
 
 
 def stored(block: Block, storage: str) -> Block:
@@ -192,8 +192,9 @@ def frame_dataset(
     """The rows of a Spark DataFrame, by mapInArrow; each partition is one leaf.
 
     A DataFrame's rows have no order of their own: its leaves are those of the partitions as Spark
-    delivers them. The tasks that see the rows do not know which partition of the RDD they are
-    (Spark tells them their number in the job): the number is set behind them.
+    delivers them, in blocks that are cut by the rows, not where Spark cuts its batches. The tasks
+    that see the rows do not know which partition of the RDD they are (Spark tells them their number
+    in the job): the number is set behind them.
 
     Args:
         frame: the rows.
@@ -210,8 +211,9 @@ def frame_dataset(
             import pyarrow as pa
 
             def blocks() -> Iterator[tuple[int, Block]]:
-                for given in batches:
-                    batch = pa.record_batch(given.columns, names=needed.needed)
+                names = needed.needed
+                given = (pa.record_batch(batch.columns, names=names) for batch in batches)
+                for batch in recut(given, needed):
                     try:
                         yield 0, stored(to_block(batch, needed), storage)
                     except InputError as error:

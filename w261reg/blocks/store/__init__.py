@@ -1,8 +1,8 @@
 """Blocks in files of the machine that packed them, for passes to read again and again.
 
 A file holds the blocks of one partition, one after the other; a handle says where each lies. What
-a pass reads is what was packed, or `Lost` is raised: every block has a checksum, verified when a
-process first reads it, and every later read checks that the file is still the same one.
+a pass reads is what was packed, or `Lost` is raised: every block has a checksum, and every read of
+it is checked.
 """
 
 from w261reg.blocks.store.files import folders, remove

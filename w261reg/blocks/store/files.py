@@ -36,7 +36,7 @@ class Handle:
         entries: of the CSR matrix; None for a dense block.
         kind: of the features' numbers, as numpy writes it.
         weighted, shifted: whether weights, and an origin, are there: else they are 1 and 0.
-        crc: CRC-32 of its bytes.
+        checksum: of its arrays, one after the other.
         census: what packing saw.
     """
 
@@ -48,7 +48,7 @@ class Handle:
     kind: str
     weighted: bool
     shifted: bool
-    crc: int
+    checksum: int
     census: Census
 
 

@@ -1,7 +1,6 @@
 """Blocks read from a file, and checked."""
 
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,10 +12,8 @@ from scipy import sparse
 from w261reg.blocks.base import Block
 from w261reg.blocks.dense import DenseBlock, part_rows
 from w261reg.blocks.sparse import SparseBlock
+from w261reg.blocks.store.checksum import checksum
 from w261reg.blocks.store.files import Handle, Mark, mark_of
-
-# (path, mark, offset) of the blocks that this process has verified
-_verified: set[tuple[str, Mark, int]] = set()
 
 
 class Lost(Exception):
@@ -48,8 +45,7 @@ class Reader:
             raise Lost(f"{self.path} is not the file that was written")
 
     def _block(self, handle: Handle) -> Block:
-        known = (self.path, self.mark, handle.offset)
-        cursor = _Cursor(self, handle.offset, None if known in _verified else 0)
+        cursor = _Cursor(self, handle.offset, 0)
         b, n = handle.rows, handle.n_features
         y = cursor.take(b, "<f8")
         weight = cursor.take(b, "<f8") if handle.weighted else np.ones(b)
@@ -69,22 +65,17 @@ class Reader:
 
     def verify(self, handle: Handle, cursor: "_Cursor") -> None:
         """Whether what the cursor has read is what was packed."""
-        if cursor.crc is None:
-            return
-        if cursor.crc != handle.crc:
+        if cursor.total != handle.checksum:
             raise Lost(f"{self.path} has another checksum than it was written with")
-        if len(_verified) > 2**20:
-            _verified.clear()
-        _verified.add((self.path, self.mark, handle.offset))
 
 
 @dataclass
 class _Cursor:
-    """Reads arrays one after the other, with a running checksum where one is wanted."""
+    """Reads arrays one after the other, with a running checksum."""
 
     reader: Reader
     offset: int
-    crc: int | None
+    total: int
 
     def take(self, count: int, kind: str) -> NDArray[Any]:
         array = np.empty(count, dtype=kind)
@@ -101,36 +92,29 @@ class _Cursor:
             if count == 0:
                 raise Lost(f"{self.reader.path} is shorter than it was")
             self.offset += count
-            if self.crc is not None:
-                self.crc = zlib.crc32(data[:count], self.crc)
             data = data[count:]
-
-
-# what the last dense block was read into: a process reads one after the other
-_buffer = np.empty(0, dtype=np.uint8)
+        self.total = checksum(array, self.total)
 
 
 @dataclass
 class _Parts:
-    """A dense block's parts, read into one buffer whenever they are gone through."""
+    """A dense block's parts, read into one buffer each time they are gone through."""
 
     reader: Reader
     handle: Handle
     start: _Cursor
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        global _buffer
         handle = self.handle
         kind = np.dtype(handle.kind)
         size = part_rows(handle.n_features)
-        cursor = _Cursor(self.reader, self.start.offset, self.start.crc)
+        cursor = _Cursor(self.reader, self.start.offset, self.start.total)
         most = handle.n_features * min(size, handle.rows) * kind.itemsize
-        if len(_buffer) < most:
-            _buffer = np.empty(most, dtype=np.uint8)
+        buffer = np.empty(most, dtype=np.uint8)
         for start in range(0, handle.rows, size):
             rows = min(size, handle.rows - start)
             count = handle.n_features * rows
-            part = _buffer[: count * kind.itemsize].view(kind).reshape(handle.n_features, rows)
+            part = buffer[: count * kind.itemsize].view(kind).reshape(handle.n_features, rows)
             cursor.fill(part)
             yield part
         self.reader.verify(handle, cursor)

@@ -15,6 +15,7 @@ import numpy as np
 from w261reg.blocks.base import Block
 from w261reg.blocks.dense import DenseBlock
 from w261reg.blocks.sparse import SparseBlock
+from w261reg.blocks.store.checksum import checksum
 from w261reg.blocks.store.files import PARTIAL, PREFIX, Handle, Mark, folder, mark_of
 from w261reg.blocks.store.packed import Packed
 
@@ -33,7 +34,7 @@ class Packer:
     def __init__(self, token: str, partition: int | None, carry: float) -> None:
         self.token, self.partition, self.carry = token, partition, carry
         self.kept: list[tuple[int, Block]] | None = []
-        self.crcs: list[int] = []
+        self.sums: list[int] = []
         self.writer: _Writer | None = None
         self.full = ""
         self.nbytes = 0
@@ -49,28 +50,28 @@ class Packer:
     def add(self, leaf: int, block: Block) -> None:
         """Keep a block."""
         about, arrays = _arrays(block)
-        crc = 0
+        total = 0
         for array in arrays:
-            crc = zlib.crc32(array, crc)
-        self.fingerprint = zlib.crc32(crc.to_bytes(4, "little"), self.fingerprint)
+            total = checksum(array, total)
+        self.fingerprint = zlib.crc32(total.to_bytes(4, "little"), self.fingerprint)
         self.nbytes += block.nbytes
         if self.kept is None:
-            self._write(leaf, crc, about, arrays)
+            self._write(leaf, total, about, arrays)
             return
         self.kept.append((leaf, block))
-        self.crcs.append(crc)
+        self.sums.append(total)
         if self.nbytes > self.carry:
             waiting, self.kept = self.kept, None
-            for (number, kept), known in zip(waiting, self.crcs, strict=True):
+            for (number, kept), known in zip(waiting, self.sums, strict=True):
                 self._write(number, known, *_arrays(kept))
 
-    def _write(self, leaf: int, crc: int, about: dict[str, Any], arrays: list[Any]) -> None:
+    def _write(self, leaf: int, total: int, about: dict[str, Any], arrays: list[Any]) -> None:
         if self.full:
             return
         try:
             if self.writer is None:
                 self.writer = _Writer(self.token, self.partition)
-            self.writer.write(leaf, crc, about, arrays)
+            self.writer.write(leaf, total, about, arrays)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
@@ -132,14 +133,14 @@ class _Writer:
         self.offset = 0
         self.file = open(self.path + PARTIAL, "wb", buffering=0)  # noqa: SIM115 - `finish` closes
 
-    def write(self, leaf: int, crc: int, about: dict[str, Any], arrays: list[Any]) -> None:
+    def write(self, leaf: int, total: int, about: dict[str, Any], arrays: list[Any]) -> None:
         start = self.offset
         for array in arrays:
             data = memoryview(array).cast("B") if array.nbytes else memoryview(b"")
             while len(data):
                 data = data[self.file.write(data) or 0 :]
             self.offset += array.nbytes
-        self.handles.append(Handle(leaf, start, crc=crc, **about))
+        self.handles.append(Handle(leaf, start, checksum=total, **about))
 
     def finish(self) -> tuple[str, Mark]:
         self.file.close()
