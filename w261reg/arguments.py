@@ -9,6 +9,7 @@ from w261reg.conventions import CONVENTIONS
 from w261reg.losses import LOSSES
 from w261reg.penalties import PENALTIES
 from w261reg.solvers import SOLVERS
+from w261reg.sources.reading import FORMATS
 
 USAGE_ERROR = 2
 
@@ -61,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("model", metavar="MODEL", help="a result folder or its model.json")
     predict.add_argument("data", metavar="DATA", help=TABLE)
     predict.add_argument("--out", required=True, metavar="PATH", help="a .csv or .parquet file")
+    about = "of the predictions, and how those of probabilities then begin; default prediction"
+    predict.add_argument("--prediction-column", metavar="COL", help=about)
+    _add_known(predict)
     predict.add_argument("--overwrite", action="store_true", help="replace PATH if it exists")
     predict.add_argument("--loss", metavar="FILE.py:NAME", help=ANEW)
     predict.add_argument("--master", metavar="URL", help=MASTER)
@@ -74,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--weight", metavar="COL", help="column of row weights")
     about = "column of the standard deviation of each row's noise, for loss mse"
     evaluate.add_argument("--sigma", metavar="COL", help=about)
+    _add_known(evaluate)
     evaluate.add_argument("--loss", metavar="FILE.py:NAME", help=ANEW)
     evaluate.add_argument("--master", metavar="URL", help=MASTER)
 
@@ -123,6 +128,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
 def _add_data(command: argparse.ArgumentParser) -> None:
     data = command.add_argument_group("data")
     _option(data, "data", TABLE, nargs="?", metavar="DATA")
+    _add_reading(data)
     _option(data, "--label", "column to predict", metavar="COL")
     about = "label value that counts as 1, of two classes; needed where the label is not 0 and 1"
     _option(data, "--positive", about, metavar="VALUE")
@@ -133,6 +139,22 @@ def _add_data(command: argparse.ArgumentParser) -> None:
         "1/sigma^2, and the model has standard errors"
     )
     _option(data, "--sigma", about, metavar="COL")
+
+
+def _add_known(command: argparse.ArgumentParser) -> None:
+    """How the table of a model is read."""
+    _add_reading(command)
+    about = "leave out feature indices of LIBSVM above those of the model; default: refuse them"
+    command.add_argument("--ignore-unknown", action="store_true", help=about)
+
+
+def _add_reading(group: Any) -> None:
+    about = "default: by DATA's name, else by its first lines"
+    _option(group, "--format", about, metavar="|".join(FORMATS))
+    _option(group, "--delimiter", "between the fields of CSV; default a comma; \\t is a tab",
+            metavar="CHAR")  # fmt: skip
+    about = "texts of CSV that mean a missing value, beside an empty field, NA, null and the like"
+    _option(group, "--null-values", about, metavar="V1,V2,...")
 
 
 def _add_problem(group: Any) -> None:

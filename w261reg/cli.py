@@ -11,6 +11,7 @@ from w261reg.errors import ComputeError, InputError, Terminated
 from w261reg.model import Model, dumps, plain
 from w261reg.saved import load
 from w261reg.solvers import Status
+from w261reg.sources import Reading
 
 OK, FAILED, BAD_INPUT, NOT_SOLVED = 0, 1, 2, 3
 # options of the command line itself, beside the settings
@@ -90,7 +91,14 @@ def _predict(arguments: dict[str, Any]) -> int:
 
     model = load(arguments["model"], arguments["loss"])
     rows = predict_to(
-        model, arguments["data"], arguments["out"], arguments["overwrite"], arguments["master"]
+        model,
+        arguments["data"],
+        arguments["out"],
+        arguments["overwrite"],
+        arguments["master"],
+        arguments["prediction_column"],
+        arguments["ignore_unknown"],
+        _reading(arguments),
     )
     print(f"{rows:,} rows with predictions in {arguments['out']}")
     return OK
@@ -107,6 +115,8 @@ def _evaluate(arguments: dict[str, Any]) -> int:
         arguments["weight"],
         arguments["master"],
         arguments["sigma"],
+        arguments["ignore_unknown"],
+        _reading(arguments),
     )
     print(dumps(plain(metrics)), end="")
     return OK
@@ -146,6 +156,12 @@ def _code(model: Model, strict: bool) -> int:
     if model.status == Status.MAX_ITER and not strict:
         return OK
     return NOT_SOLVED
+
+
+def _reading(arguments: dict[str, Any]) -> Reading:
+    """How a model's table is to be read."""
+    names = ("format", "delimiter", "null_values")
+    return Reading.checked(**{name: arguments.get(name) for name in names})
 
 
 def _settings(arguments: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Number
@@ -27,6 +28,9 @@ MOST_SEED = 2**63 - 1
 COUNTING = ("spark", "sklearn", "canonical")
 _FOR_COUNTS = {
     "data",
+    "format",
+    "delimiter",
+    "null_values",
     "label",
     "positive",
     "features",
@@ -46,6 +50,9 @@ class Settings:
 
     Attributes:
         data: path of the table; "" where Python passes an object.
+        format: csv, libsvm or parquet; None is by the file's name, else by its content.
+        delimiter: between the fields of CSV; None is a comma.
+        null_values: texts of CSV that mean a missing value, beside the usual ones.
         label: label column.
         positive: the label value that counts as 1.
         features: feature columns; None is all others.
@@ -82,6 +89,9 @@ class Settings:
     """
 
     data: str = ""
+    format: str | None = None
+    delimiter: str | None = None
+    null_values: tuple[str, ...] | None = None
     label: str | None = None
     positive: str | float | None = None
     features: tuple[str, ...] | None = None
@@ -228,7 +238,8 @@ class Settings:
                 raise InputError(f"{key!r} is not a setting; there are {', '.join(sorted(every))}")
         chosen = {key: value for key, value in values.items() if key in known}
         texts = ("data", "label", "weight", "loss", "convention", "solver", "storage", "master")
-        for key in (*texts, "penalty", "step_rule", "sigma", "noise_group"):
+        own = ("penalty", "step_rule", "sigma", "noise_group", "format", "delimiter")
+        for key in (*texts, *own):
             if key in chosen and chosen[key] is not None and not isinstance(chosen[key], str):
                 raise InputError(f"{key} must be text, not {chosen[key]!r}")
         for key in ("fit_intercept", "standardization"):
@@ -242,6 +253,7 @@ class Settings:
             raise InputError(f"positive must be text or a number, not {chosen['positive']!r}")
         chosen["constraints"] = given_constraints(chosen.get("constraints"))
         chosen["features"] = _names("features", chosen.get("features"))
+        chosen["null_values"] = _names("null_values", chosen.get("null_values"))
         given = {key: order for key, order in orders.items() if order is not None}
         return cls(**chosen, penalties=penalties, orders=given)
 
@@ -355,10 +367,21 @@ def _names(key: str, features: Any) -> tuple[str, ...] | None:
     if features is None:
         return None
     if isinstance(features, str):
-        features = [name.strip() for name in features.split(",")]
+        features = _split(features)
     if not isinstance(features, Sequence) or not all(isinstance(f, str) and f for f in features):
         raise InputError(f"{key} must be column names, not {features!r}")
     return tuple(features)
+
+
+def _split(text: str) -> list[str]:
+    """Names out of `a, b,"c, d"`: what stands in double quotes is a name as it is."""
+    parts = re.findall(r'\s*("(?:[^"]|"")*"|[^,]*?)\s*(?:,|$)', text)
+    if len(parts) > 1 and not text.rstrip().endswith(","):
+        parts.pop()  # the nothing behind the last
+    return [
+        part[1:-1].replace('""', '"') if len(part) > 1 and part[0] == part[-1] == '"' else part
+        for part in parts
+    ]
 
 
 def _check_order(

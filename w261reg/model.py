@@ -22,12 +22,20 @@ from w261reg.files import replace_folder
 from w261reg.likelihood import count_nonzero
 from w261reg.losses import Loss, get_loss
 from w261reg.own import check_loss_name, loss_of, name_loss, ship_by_value, sources
-from w261reg.prediction import Predictor, check_free, feature_columns
+from w261reg.prediction import Predictor, feature_columns
 from w261reg.solvers import Iteration, Status
-from w261reg.sources import source_of
+from w261reg.sources import Columns, Reading, Source, source_of
 from w261reg.sources.batches import recut
-from w261reg.sources.columns import Columns
-from w261reg.sources.frame import frame_schema, is_spark_frame
+from w261reg.sources.frame import (
+    by_position,
+    check_arrow,
+    folded,
+    frame_schema,
+    is_spark_frame,
+    known_names,
+)
+from w261reg.sources.memory import beside, is_pandas_frame, to_pandas
+from w261reg.sources.paths import local_form
 
 Array = NDArray[np.float64]
 FORMAT_VERSION = 1
@@ -223,71 +231,114 @@ class Model:
                 f"the model's coefficients are not finite: its status is {self.status}"
             )
 
-    def columns_in(self, schema: pa.Schema) -> Columns:
+    def columns_in(self, source: Source) -> Columns:
         """Where the features are in a table. Raises InputError if one is missing."""
-        return feature_columns(schema, self.feature_names, self.vector_column)
+        return feature_columns(
+            source.schema,
+            self.feature_names,
+            self.vector_column,
+            source.positional,
+            source.vector_names,
+        )
 
-    def predict(self, data: Any) -> Any:
+    def predict(
+        self,
+        data: Any,
+        *,
+        prediction_column: str | None = None,
+        ignore_unknown: bool = False,
+        **reading: Any,
+    ) -> Any:
         """Predictions for a path, a table or an array.
 
         Args:
             data: a matrix (m, n), dense or sparse; a pandas DataFrame, an Arrow table or a path; or
                 a Spark DataFrame.
+            prediction_column: name of the column of predictions, and how those of probabilities
+                then begin; None is `prediction`.
+            ignore_unknown: leave out features of a LIBSVM file that the model does not know.
+            reading: format, delimiter and null_values of a path, as for `train`.
 
         Returns:
             For a matrix, the predictions (m,). For a Spark DataFrame, it with the columns
             `prediction` and, for classes of a loss that gives it, `probability` (of the second
             class; of several classes `probability_<class>` of each) appended; for any other table,
-            the same as a pandas DataFrame.
+            the same as a pandas DataFrame. A pandas DataFrame keeps its index and all that it has.
 
         Raises:
             InputError: a feature is missing, or has values that are not usable.
         """
         if is_spark_frame(data):
-            return self._predict_frame(data)
-        table = self._table(data)
-        matrix = isinstance(data, np.ndarray | list) or sparse.issparse(data)
-        return table["prediction"].to_numpy() if matrix else table
+            return self._predict_frame(data, prediction_column)
+        source = self._source(data, ignore_unknown, reading)
+        columns = self.columns_in(source)
+        if isinstance(data, np.ndarray | list) or sparse.issparse(data):
+            return self._outputs(source, columns).column(0).to_numpy()
+        predictor = self.predictor.named(prediction_column, source.schema, columns.columns)
+        if is_pandas_frame(data):
+            found = self._outputs(source, columns, predictor)
+            return beside(data, found)
+        batches = [
+            predictor.append(features, columns, rows)
+            for features, rows in source.through(self._handles(source), columns.columns, False)
+        ]
+        if not batches:
+            raise InputError(f"{source.description} has no rows")
+        return to_pandas(pa.Table.from_batches(batches))
 
-    def probability(self, data: Any) -> Array:
-        """P(second class) for each row of a matrix, table or path: (m,); of K classes (m, K)."""
+    def probability(self, data: Any, *, ignore_unknown: bool = False, **reading: Any) -> Array:
+        """P(second class) for each row of a matrix, table or path: (m,); of K classes (m, K).
+
+        The arguments are those of `predict`.
+        """
         if self.classes is None:
             raise InputError(f"probability is for classification, not for loss {self.loss!r}")
         if not self.loss_object.probabilistic:
             raise InputError(f"a model of loss {self.loss!r} gives classes, no probability")
         if is_spark_frame(data):
             raise InputError("probability is a column of what predict gives for a Spark DataFrame")
-        names = list(self.predictor.types())[1:]
-        found = np.asarray(self._table(data)[names].to_numpy())
-        return found if self.weights.ndim == 2 else found[:, 0]
+        source = self._source(data, ignore_unknown, reading)
+        found = self._outputs(source, self.columns_in(source))
+        matrix = np.column_stack([column.to_numpy() for column in found.columns[1:]])
+        return matrix if self.weights.ndim == 2 else matrix[:, 0]
 
-    def _table(self, data: Any) -> pd.DataFrame:
-        source = source_of(data)
-        check_free(source.schema, self.predictor.types())
-        columns = self.columns_in(source.schema)
-        handles = source.handles(max(self.weights.shape))
-        batches = [
-            self.predictor.append(batch, columns)
-            for _, batch in source.read(handles, None, columns.columns)
-        ]
+    def _source(self, data: Any, ignore_unknown: bool, reading: dict[str, Any]) -> Source:
+        source = source_of(data, Reading.checked(**reading))
+        return source.for_model(len(self.feature_names), ignore_unknown)
+
+    def _handles(self, source: Source) -> list[Any]:
+        return source.handles(max(self.weights.shape))
+
+    def _outputs(
+        self, source: Source, columns: Columns, predictor: Predictor | None = None
+    ) -> pa.Table:
+        """The columns of the predictions alone."""
+        predictor = predictor or self.predictor
+        read = source.read(self._handles(source), columns.columns, columns.columns)
+        batches = [predictor.predict(features, columns) for _, features in read]
         if not batches:
             raise InputError(f"{source.description} has no rows")
-        frame: pd.DataFrame = pa.Table.from_batches(batches).to_pandas()
-        return frame
+        return pa.Table.from_batches(batches)
 
-    def _predict_frame(self, frame: Any) -> Any:
+    def _predict_frame(self, frame: Any, name: str | None) -> Any:
         """Predictions as a Spark column expression would give them: one mapInArrow, no shuffle."""
         from pyspark.sql.types import (
             BooleanType,
             DoubleType,
             LongType,
             StringType,
+            StructField,
             StructType,
         )
 
         schema = frame_schema(frame)
-        check_free(schema, self.predictor.types())
-        columns, predictor = self.columns_in(schema), self.predictor
+        columns = feature_columns(
+            schema,
+            self.feature_names,
+            self.vector_column,
+            stored=lambda column: known_names(column, frame.schema[column].metadata),
+        )
+        predictor = self.predictor.named(name, *folded(frame, schema, columns))
         ship_by_value()
         kinds = {
             "string": StringType(),
@@ -295,17 +346,26 @@ class Model:
             "double": DoubleType(),
             "bool": BooleanType(),
         }
-        out = StructType(list(frame.schema.fields))
-        for name, kind in predictor.types().items():
-            out = out.add(name, kinds[str(kind)])
+        plain = by_position(frame)
+        given = [
+            StructField(own, field.dataType, field.nullable, field.metadata)
+            for own, field in zip(plain.columns, frame.schema.fields, strict=True)
+        ]
+        check_arrow(frame)
+        types = predictor.types()
+        new = [StructField(f"p{j}", kinds[str(kind)]) for j, kind in enumerate(types.values())]
+        out = StructType([*given, *new])
+        positions = [schema.names.index(own) for own in columns.columns]
+        by_place = replace(columns, columns=tuple(plain.columns[j] for j in positions))
 
         def predict(batches: Any) -> Any:
-            named = (pa.record_batch(batch.columns, names=schema.names) for batch in batches)
-            for batch in recut(named, columns):
-                yield predictor.append(batch, columns)
+            for batch in recut(batches, by_place):
+                arrays = [batch.column(position) for position in positions]
+                features = pa.record_batch(arrays, names=list(columns.columns))
+                found = predictor.predict(features, columns)
+                yield pa.record_batch([*batch.columns, *found.columns], names=out.names)
 
-        # plain names, as mapInArrow stumbles over backticks in them
-        return frame.toDF(*[f"c{j}" for j in range(len(schema))]).mapInArrow(predict, out)
+        return plain.mapInArrow(predict, out).toDF(*schema.names, *types)
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -334,7 +394,7 @@ class Model:
         """
         from w261reg.report import write_report
 
-        with replace_folder(folder, overwrite) as partial:
+        with replace_folder(local_form(os.fspath(folder), "out"), overwrite) as partial:
             self.write(partial)
             write_report(partial)
 

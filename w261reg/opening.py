@@ -22,15 +22,23 @@ from w261reg.errors import InputError, Unreachable
 from w261reg.heteroscedastic import check_groups
 from w261reg.losses import get_loss
 from w261reg.session import session
-from w261reg.sources import Columns, Source, array_source, open_path, source_of
+from w261reg.sources import Columns, Reading, Source, array_source, open_path, source_of
 from w261reg.sources.columns import is_vector
-from w261reg.sources.frame import frame_schema, is_spark_frame, vector_names
-from w261reg.sources.libsvm import LibsvmSource
+from w261reg.sources.frame import (
+    frame_schema,
+    is_spark_frame,
+    source_frame,
+    vector_names,
+    without_globs,
+)
 from w261reg.sources.packing import frame_dataset, local_dataset, spark_dataset
-from w261reg.sources.paths import find, reachable
+from w261reg.sources.parquet import ParquetSource
+from w261reg.sources.paths import find, local_form, reachable
 from w261reg.sources.select import select
 
 log = logging.getLogger("w261reg")
+# what a feature costs the driver at least: its name, six vectors of a solver, its line in the files
+FEATURE_BYTES = 256
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -73,9 +81,9 @@ def _opened(
         yield _of_frame(data, settings)
         return
     try:
-        source, label, weight = _source(data, label, weight, **beside)
+        source, label, weight = _source(data, label, weight, Reading.of(settings), **beside)
     except Unreachable as error:
-        if not _is_parquet(settings.data):
+        if not _is_parquet(settings.data, settings.format):
             raise
         with session(settings.master) as spark:
             yield _of_frame(_by_spark(spark, settings.data, str(error)), settings)
@@ -139,8 +147,10 @@ def _with_values(
     return dataset, columns
 
 
-def _is_parquet(path: str) -> bool:
+def _is_parquet(path: str, format: str | None = None) -> bool:
     """Whether a path that cannot be looked at may be Parquet."""
+    if format is not None:
+        return format == "parquet"
     return not re.search(r"\.(csv|libsvm|svm|svmlight)(\.\w+)?$", path)
 
 
@@ -163,7 +173,7 @@ def _by_spark(spark: "SparkSession", path: str, why: str) -> "DataFrame":
     """A Parquet table on a file system that pyarrow cannot reach, by Spark's own reader."""
     log.info("%s; reading it with Spark", why)
     with spark_failures(f"reading {path}"):
-        return spark.read.parquet(path)
+        return spark.read.parquet(without_globs(path))
 
 
 def _counted(dataset: Dataset, source: Source) -> Dataset:
@@ -192,7 +202,7 @@ def _check_names(label: Any, weight: Any, **beside: Any) -> None:
 
 
 def _source(
-    data: Any, label: Any, weight: Any, **beside: Any
+    data: Any, label: Any, weight: Any, reading: Reading, **beside: Any
 ) -> tuple[Source, str | None, str | None]:
     if isinstance(data, np.ndarray | list) or sparse.issparse(data):
         if label is None or isinstance(label, str):
@@ -202,7 +212,7 @@ def _source(
                 raise InputError(f"{name} must be its values (rows,) where data is a matrix")
         return array_source(data, label, weight, **beside)
     _check_names(label, weight, **beside)
-    return source_of(data), label, weight
+    return source_of(data, reading), label, weight
 
 
 def source_columns(source: Source, settings: Settings) -> Columns:
@@ -240,7 +250,10 @@ def _named(source: Source, columns: Columns, run: Any = map) -> Columns:
     does and as the columns of a CSV would be."""
     if not columns.vector:
         return columns
+    if (names := source.vector_names(columns.columns[0])) is not None:
+        return replace(columns, names=tuple(names))
     width = source.vector_width(columns.columns[0], run)
+    check_width(width)
     return replace(columns, names=tuple(f"x{j}" for j in range(1, width + 1)))
 
 
@@ -252,12 +265,32 @@ def _frame_columns(frame: "DataFrame", settings: Settings) -> Columns:
     return _select(schema, settings, {name: vector_names(frame, name) for name in vectors[:1]})
 
 
-def read_frame(spark: "SparkSession", path: str, width: int) -> "DataFrame":
-    """The table as Spark's own readers see it."""
-    source = open_path(path)
-    where = path if "://" in path else f"file://{os.path.abspath(path)}"
-    if source.description.startswith("Parquet"):
-        return spark.read.parquet(where)
-    if isinstance(source, LibsvmSource):
-        return spark.read.format("libsvm").option("numFeatures", width).load(where)
-    return spark.read.csv(where, header=True, inferSchema=True)
+def check_width(width: int) -> None:
+    """Raise InputError where a model of so many features is more than this machine's memory."""
+    need, have = width * FEATURE_BYTES, memory()
+    if need > have:
+        raise InputError(
+            f"the data has {width:,} features: names, coefficients and what a solver keeps of each "
+            f"take some {FEATURE_BYTES} bytes a feature, {need / 2**30:,.1f} GiB, and this machine "
+            f"has {have / 2**30:,.1f} GiB"
+        )
+
+
+def memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def read_frame(spark: "SparkSession", path: str, columns: Columns, reading: Reading) -> "DataFrame":
+    """The rows of a table as a Spark DataFrame.
+
+    Parquet as Spark's own reader sees it, where it can tell the columns' names apart; text by the
+    readers of this package, so that both engines see the same rows whatever its dialect.
+    """
+    source = open_path(path, reading)
+    folded = {name.lower() for name in source.schema.names}
+    if not isinstance(source, ParquetSource) or len(folded) < len(source.schema.names):
+        return source_frame(spark, source, columns)
+    local = local_form(path)
+    where = local if "://" in local else f"file://{os.path.abspath(local)}"
+    return spark.read.parquet(without_globs(where))

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +22,12 @@ from w261reg.model import Model, dumps, plain
 from w261reg.opening import open_training, read_frame
 from w261reg.output import check_csv, from_bytes, table_writer, to_bytes
 from w261reg.own import name_loss, name_penalty, ship_by_value
-from w261reg.prediction import check_free
 from w261reg.saved import load
 from w261reg.scoring import evaluate_dataset
 from w261reg.session import session
-from w261reg.sources import Columns, open_path
+from w261reg.sources import Columns, Reading, open_path
 from w261reg.sources.packing import spark_dataset
+from w261reg.sources.paths import local_form
 from w261reg.sources.select import select
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def train_to(settings: Settings, out: str, overwrite: bool = False) -> Model:
     """Train on `settings.data` and write the result folder `out`, whole or not at all."""
     began = time.perf_counter()
     settings = settings.checked()
+    out = local_form(out, "out")
     check_out(out, overwrite)
     with open_training(settings.data, settings.label, settings.weight, settings) as opened:
         model = fit(settings, opened.dataset, opened.columns, opened.spark, began).model
@@ -158,6 +160,7 @@ def compare_to(
 
     settings = settings.checked()
     comparison.check_comparable(settings, standard_scaler)
+    out = local_form(out, "out")
     check_out(out, overwrite)
     with session(settings.master) as spark:
         began = time.perf_counter()
@@ -186,7 +189,7 @@ def _compare(
         problem.elastic_net_param,
     )
     theirs = comparison.fit_pyspark(
-        read_frame(spark, settings.data, len(columns.names)),
+        read_frame(spark, settings.data, columns, Reading.of(settings)),
         columns,
         problem,
         ours.objective,
@@ -203,14 +206,25 @@ def evaluate(
     weight: str | None = None,
     master: str | None = None,
     sigma: str | None = None,
+    ignore_unknown: bool = False,
+    reading: Reading | None = None,
 ) -> dict[str, Any]:
-    """Metrics of a model on a table: one pass."""
+    """Metrics of a model on a table: one pass.
+
+    Args:
+        model: what is evaluated.
+        data: path of the table.
+        label, weight, sigma: columns, as for `train`.
+        master: Spark's master.
+        ignore_unknown: leave out features of LIBSVM that the model does not know.
+        reading: what was said of the file.
+    """
     model.check_finite()
     if sigma is not None and model.loss != "mse":
         raise InputError(f"sigma is for loss mse, not {model.loss}: {sigma!r}")
-    source = open_path(data)
+    source = open_path(data, reading).for_model(len(model.feature_names), ignore_unknown)
     loss = model.loss_object
-    where = model.columns_in(source.schema)
+    where = model.columns_in(source)
     positive = None
     several = model.classes if loss.multiclass else None
     if several is None and model.classes is not None and tuple(model.classes) != (0, 1):
@@ -226,6 +240,7 @@ def evaluate(
         levels=several,
         names=model.feature_names,
     )
+    columns = replace(columns, positions=where.positions, stored=where.stored)
     with session(master) as spark:
         dataset = spark_dataset(spark.sparkContext, source, columns)
         try:
@@ -235,7 +250,14 @@ def evaluate(
 
 
 def predict_to(
-    model: Model, data: str, out: str, overwrite: bool = False, master: str | None = None
+    model: Model,
+    data: str,
+    out: str,
+    overwrite: bool = False,
+    master: str | None = None,
+    prediction_column: str | None = None,
+    ignore_unknown: bool = False,
+    reading: Reading | None = None,
 ) -> int:
     """Append predictions to a table and write it, in its rows' order; returns the rows written.
 
@@ -248,19 +270,22 @@ def predict_to(
         out: .csv, else .parquet.
         overwrite: replace `out`.
         master: Spark's master.
+        prediction_column: name of the column of predictions, and how others then begin.
+        ignore_unknown: leave out features of LIBSVM that the model does not know.
+        reading: what was said of the file.
 
     Raises:
         InputError: a feature is missing or not usable, or `out` cannot be written.
     """
+    out = local_form(out, "out")
     if not out.endswith((".csv", ".parquet")):
         raise InputError(f"out must end in .csv or .parquet, not {out!r}")
     check_out(out, overwrite, folder=False)
-    source = open_path(data)
-    check_free(source.schema, model.predictor.types())
-    if out.endswith(".csv"):
+    source = open_path(data, reading).for_model(len(model.feature_names), ignore_unknown)
+    columns, text = model.columns_in(source), out.endswith(".csv")
+    predictor = model.predictor.named(prediction_column, source.schema, columns.columns)
+    if text:
         check_csv(source.schema)
-    columns = model.columns_in(source.schema)
-    predictor = model.predictor
     ship_by_value()
     handles = source.handles(max(model.weights.shape))
     if not handles:
@@ -268,8 +293,8 @@ def predict_to(
 
     def predicted(handle: Any) -> Iterator[bytes | str]:
         try:
-            for _, batch in source.read([handle], None, columns.columns):
-                yield to_bytes(predictor.append(batch, columns))
+            for features, rows in source.through([handle], columns.columns, text):
+                yield to_bytes(predictor.append(features, columns, rows))
         except InputError as error:
             yield str(error)  # a value: Spark would retry an exception, and print its trace
 
@@ -278,7 +303,7 @@ def predict_to(
         session(master) as spark,
         described(spark.sparkContext, "predict"),
         spark_failures("the prediction"),
-        table_writer(partial, csv=out.endswith(".csv")) as writer,
+        table_writer(partial, csv=text) as writer,
     ):
         leaves = spark.sparkContext.parallelize(handles, len(handles))
         for result in leaves.flatMap(predicted).toLocalIterator(prefetchPartitions=True):

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -26,12 +26,14 @@ class Source(ABC):
         description: for logs.
         width_costs_a_pass: `vector_width` looks at all of the data.
         rows: of the table, where that is known without reading it; else None.
+        positional: the features have no names, so that a model finds them by their positions.
     """
 
     schema: pa.Schema
     description: str
     width_costs_a_pass: bool = False
     rows: int | None = None
+    positional: bool = False
 
     @abstractmethod
     def handles(self, width: int) -> list[Handle]:
@@ -51,6 +53,37 @@ class Source(ABC):
         Raises:
             InputError: the data cannot be read as this table.
         """
+
+    def through(
+        self, handles: Sequence[Handle], features: Sequence[str], text: bool
+    ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+        """The rows of some leaves that predictions are appended to: (features, all columns).
+
+        Args:
+            handles: of the leaves.
+            features: the columns that must be numbers.
+            text: all columns keep the text they were written as, where they were, features too.
+
+        Raises:
+            InputError: the data cannot be read as this table.
+        """
+        positions = [self.schema.names.index(name) for name in features]
+        for _, batch in self.read(handles, None, features):
+            arrays = [batch.column(j) for j in positions]
+            yield pa.record_batch(arrays, names=list(features)), batch
+
+    def for_model(self, features: int, ignore_unknown: bool) -> Self:
+        """This table as a model of so many features reads it.
+
+        Args:
+            features: how many the model has.
+            ignore_unknown: leave others out where the format has no names for them.
+        """
+        return self
+
+    def vector_names(self, column: str) -> list[str] | None:
+        """The names that the table itself has for the elements of a vector column, if it has."""
+        return None
 
     def heads(self, handles: Sequence[Handle]) -> Sequence[Handle]:
         """Those of these leaves of which the first rows are cheap to read alone."""

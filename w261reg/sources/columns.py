@@ -35,6 +35,9 @@ class Columns:
         group: column of the groups of rows of equal noise, or None. Blocks then have one further
             column, behind the features: the position of the row's group in `groups`.
         groups: the values of `group`, in order.
+        positions: of the features among the elements of the vectors, where these are more, or in
+            another order; () is all as they are.
+        stored: elements of the vectors, where `positions` are given.
     """
 
     columns: tuple[str, ...]
@@ -49,6 +52,8 @@ class Columns:
     sigma: str | None = None
     group: str | None = None
     groups: tuple[Any, ...] = ()
+    positions: tuple[int, ...] = ()
+    stored: int = 0
 
     @property
     def n_features(self) -> int:
@@ -88,8 +93,14 @@ class Columns:
         return replace(self, positive=None, sigma=None, group=None, groups=(), **changes)
 
 
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type of the values, where a dictionary of them is stored."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 def is_numeric(kind: pa.DataType) -> bool:
     """Whether a column of this type can be a feature."""
+    kind = plain_type(kind)
     return (
         pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
@@ -101,13 +112,13 @@ def is_numeric(kind: pa.DataType) -> bool:
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether a column of this type holds strings."""
-    if pa.types.is_dictionary(kind):
-        return is_text(kind.value_type)
+    kind = plain_type(kind)
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
 
 
 def is_level(kind: pa.DataType) -> bool:
     """Whether a column of this type can name groups of rows."""
+    kind = plain_type(kind)
     return is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
 
 
@@ -127,6 +138,7 @@ def to_block(batch: pa.RecordBatch, columns: Columns) -> Block:
     Raises:
         InputError: vectors of the wrong length.
     """
+    batch = _decoded(batch)
     rows = _rows(batch, columns)
     if columns.vector:
         block = _of_vectors(batch, columns, rows)
@@ -137,6 +149,17 @@ def to_block(batch: pa.RecordBatch, columns: Columns) -> Block:
         census = Census(batch.num_rows, rows.defects)
         return DenseBlock.of(np.zeros((0, columns.width)), nothing, nothing, census)
     return block
+
+
+def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with dictionaries replaced by their values."""
+    if not any(pa.types.is_dictionary(kind) for kind in batch.schema.types):
+        return batch
+    arrays = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.record_batch(arrays, names=batch.schema.names)
 
 
 @dataclass(frozen=True)
@@ -224,7 +247,9 @@ def _groups(column: pa.Array, columns: Columns, defects: dict[tuple[str, str], i
 def _of_vectors(batch: pa.RecordBatch, columns: Columns, rows: _Rows) -> Block:
     name = columns.columns[0]
     column = batch.column(name)
-    x = vectors(column, columns.n_features, name)
+    x = vectors(column, columns.stored or columns.n_features, name)
+    if columns.positions:
+        x = x[:, list(columns.positions)]
     _count(rows.defects, name, 0, np.ravel(x.data if isinstance(x, sparse.csr_array) else x))
     if column.null_count:
         rows.defects[name, "null"] = column.null_count

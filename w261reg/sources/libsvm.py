@@ -1,8 +1,10 @@
-"""LIBSVM (svmlight) text: `label index:value ...`, indices from 1."""
+"""LIBSVM (svmlight) text: `label [qid:q] index:value ... [# comment]`, indices from 1."""
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +18,64 @@ from w261reg.sources.text import Span, TextFiles
 FEATURES = "features"
 LABEL = "label"
 MAX_INDEX = 2**31 - 1  # indices are 32-bit in a sparse block
-LINE = re.compile(rb"^\s*[-+0-9.eE]+(\s+[0-9]+:\S+)+\s*(#.*)?$")
+# a table of so many features has some 60 of them for each that can occur at all: a stray index
+FEW, STRAY = 2**20, 64
 _NUMBER = rb"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
-_WELL_FORMED = re.compile(
-    rb"^\s*" + _NUMBER + rb"(?:\s+0*[1-9]\d*:" + _NUMBER + rb")*\s*$", re.IGNORECASE
-)
+_PAIRS = rb"(?:\s+qid:\d+)?(?:\s+0*[1-9]\d*:" + _NUMBER + rb")"
+_WELL_FORMED = re.compile(rb"^\s*" + _NUMBER + _PAIRS + rb"*\s*$", re.IGNORECASE)
+_LABEL_ALONE = re.compile(rb"^\s*" + _NUMBER + rb"\s*$", re.IGNORECASE)
+# for telling the format: what is between the colons may be wrong
+_LIKE = re.compile(rb"^\s*[-+0-9.eE]+(\s+qid:\d+)?(\s+[0-9]+:\S+)+\s*$")
+_COMMENT = re.compile(rb"#[^\n]*")
+_QID = re.compile(rb"(?<=\s)qid:\d+(?=\s|$)")
+
+
+def looks_like(start: bytes) -> bool:
+    """Whether a file that begins so is LIBSVM: its first line of more than a label is."""
+    for line in start.split(b"\n"):
+        line = _COMMENT.sub(b"", line)
+        if line.strip() and not _LABEL_ALONE.match(line):
+            return _LIKE.match(line) is not None
+    return False
+
+
+class Extent(NamedTuple):
+    """The largest index in a span, the line that has it, and the non-zeros; or what is wrong."""
+
+    largest: int
+    line: int
+    path: str
+    values: int
+    wrong: str = ""
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """The rows of a span.
+
+    Attributes:
+        labels: (b,).
+        pointer: where each row begins among the indices and values, (b + 1,).
+        indices: from 1.
+        lines: which line of the span each row is, from 0; (b,).
+    """
+
+    labels: NDArray[np.float64]
+    pointer: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    values: NDArray[np.float64]
+    lines: NDArray[np.int64]
+
+    def row_of(self, entry: int) -> int:
+        """The row that an entry is in."""
+        return int(np.searchsorted(self.pointer, entry, side="right")) - 1
+
+    def only(self, keep: NDArray[np.bool_]) -> "_Parsed":
+        """Without some of the entries."""
+        before = np.concatenate([[0], np.cumsum(keep)])
+        return _Parsed(
+            self.labels, before[self.pointer], self.indices[keep], self.values[keep], self.lines
+        )
 
 
 class LibsvmSource(Source):
@@ -28,6 +83,10 @@ class LibsvmSource(Source):
 
     The number of features is the largest index in the data, which takes a look at all of it; a
     caller that knows it (a model does) gives it.
+
+    Attributes:
+        known: the number of features, where a model says it; else None.
+        ignore_unknown: leave indices above it out, rather than refuse them.
     """
 
     schema = pa.schema(
@@ -39,11 +98,20 @@ class LibsvmSource(Source):
             ),
         ]
     )
+    positional = True
+    width_costs_a_pass = True
 
     def __init__(self, files: Files) -> None:
         self.text = TextFiles.of(files)
         self.given = files.given
         self.description = f"LIBSVM {files.given}"
+        self.known: int | None = None
+        self.ignore_unknown = False
+
+    def for_model(self, features: int, ignore_unknown: bool) -> Self:
+        own = copy(self)
+        own.known, own.ignore_unknown = features, ignore_unknown
+        return own
 
     def handles(self, width: int) -> list[Handle]:
         return list(self.text.spans)
@@ -52,71 +120,131 @@ class LibsvmSource(Source):
         self, handles: Sequence[Handle], columns: Sequence[str] | None, numeric: Sequence[str]
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         for position, span in enumerate(handles):
-            labels, pointer, indices, values = self._parse(span)
-            if len(labels) == 0:
+            rows = self._parse(span)
+            if len(rows.labels) == 0:
                 continue
-            offsets = pa.array(pointer, pa.int32())
+            if self.known is not None:
+                rows = self._of_model(rows, span, self.known)
+            offsets = pa.array(rows.pointer, pa.int32())
             column = pa.StructArray.from_arrays(
                 [
-                    pa.ListArray.from_arrays(offsets, pa.array(indices - 1, pa.int32())),
-                    pa.ListArray.from_arrays(offsets, pa.array(values)),
+                    pa.ListArray.from_arrays(offsets, pa.array(rows.indices - 1, pa.int32())),
+                    pa.ListArray.from_arrays(offsets, pa.array(rows.values)),
                 ],
                 ["indices", "values"],
             )
-            batch = pa.record_batch([pa.array(labels), column], names=[LABEL, FEATURES])
+            batch = pa.record_batch([pa.array(rows.labels), column], names=[LABEL, FEATURES])
             yield position, batch.select(list(columns)) if columns else batch
 
-    width_costs_a_pass = True
+    def _of_model(self, rows: _Parsed, span: Span, features: int) -> _Parsed:
+        """The rows with the indices that a model knows, if others may be left out."""
+        unknown = rows.indices > features
+        if not unknown.any():
+            return rows
+        if self.ignore_unknown:
+            return rows.only(~unknown)
+        first = int(np.flatnonzero(unknown)[0])
+        raise InputError(
+            f"{self._line(span, rows.lines[rows.row_of(first)])} has the feature index "
+            f"{rows.indices[first]}, and the model has {features} features: ignore_unknown leaves "
+            "such values out"
+        )
 
-    def max_index(self, span: Span) -> int | str:
-        """The largest feature index in a span, 0 where it has none; or what is wrong with it."""
+    def extent(self, span: Span) -> Extent:
+        """How far the indices of a span go."""
         try:
-            return int(self._parse(span)[2].max(initial=0))
+            rows = self._parse(span)
         except InputError as error:
-            return str(error)  # a value: Spark would retry an exception, and print its trace
+            # a value: Spark would retry an exception, and print its trace
+            return Extent(0, 0, span.path, 0, str(error))
+        if len(rows.indices) == 0:
+            return Extent(0, 0, span.path, 0)
+        at = int(rows.indices.argmax())
+        line = 0
+        if rows.indices[at] > FEW:
+            line = int(rows.lines[rows.row_of(at)]) + 1 + self.text.line_breaks_before(span)
+        return Extent(int(rows.indices[at]), line, span.path, len(rows.indices))
 
     def vector_width(self, column: str, run: Any = map) -> int:
-        widths = list(run(self.max_index, self.text.spans))
-        for width in widths:
-            if isinstance(width, str):
-                raise InputError(width)
-        return max(widths, default=0)
+        extents = list(run(self.extent, self.text.spans))
+        wrong = next((extent.wrong for extent in extents if extent.wrong), "")
+        if wrong:
+            raise InputError(wrong)
+        widest = max(extents, default=Extent(0, 0, "", 0), key=lambda extent: extent.largest)
+        values = sum(extent.values for extent in extents)
+        if widest.largest > max(FEW, STRAY * values):
+            raise InputError(
+                f"data {widest.path}, line {widest.line}: the feature index {widest.largest} makes "
+                f"a model of {widest.largest:,} coefficients, of which no more than {values:,} "
+                "can occur in the data; number the features without such gaps"
+            )
+        return widest.largest
 
-    def _parse(
-        self, span: Span
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """(labels (b,), row pointer (b + 1,), indices, values)."""
+    def _parse(self, span: Span) -> _Parsed:
         text = self.text.lines(span)
         if b"#" in text:
-            text = re.sub(rb"#[^\n]*", b"", text)
-        lines = [line for line in text.split(b"\n") if line.strip()]
+            text = _COMMENT.sub(b"", text)
+        if b"qid:" in text:
+            text = _QID.sub(b"", text)
+        every = text.split(b"\n")
+        numbers = [number for number, line in enumerate(every) if line.strip()]
+        lines = [every[number] for number in numbers]
         counts = np.array([line.count(b":") for line in lines], dtype=np.int64)
         if any(len(line.split()) != 1 + n for line, n in zip(lines, counts, strict=True)):
-            raise self._error(lines)
+            self._refuse(span, numbers, lines)
         tokens = b" ".join(lines).replace(b":", b" ").split()
         if len(tokens) != len(lines) + 2 * counts.sum():
-            raise self._error(lines)
+            self._refuse(span, numbers, lines)
         try:
-            numbers = np.array(tokens, dtype=np.float64)
+            found = np.array(tokens, dtype=np.float64)
         except ValueError:
-            raise self._error(lines) from None
+            self._refuse(span, numbers, lines)
         starts = np.concatenate([[0], np.cumsum(1 + 2 * counts)])
-        is_label = np.zeros(len(numbers), dtype=bool)
+        is_label = np.zeros(len(found), dtype=bool)
         is_label[starts[:-1]] = True
-        pairs = numbers[~is_label].reshape(-1, 2)
-        indices = pairs[:, 0].astype(np.int64)
-        if len(indices) and (indices.min() < 1 or (indices != pairs[:, 0]).any()):
-            raise self._error(lines)
-        if len(indices) and indices.max() > MAX_INDEX:
+        pairs = found[~is_label].reshape(-1, 2)
+        whole = (pairs[:, 0] >= 1) & (pairs[:, 0] == np.floor(pairs[:, 0]))
+        if not whole.all() or np.isinf(pairs[:, 0]).any():
+            self._refuse(span, numbers, lines)
+        rows = np.repeat(np.arange(len(lines)), counts)
+        if (beyond := np.flatnonzero(pairs[:, 0] > MAX_INDEX)).size:
             raise InputError(
-                f"data {self.given} has the feature index {indices.max()}, above {MAX_INDEX}"
+                f"{self._line(span, numbers[rows[beyond[0]]])} has the feature index "
+                f"{pairs[beyond[0], 0]:.0f}, above {MAX_INDEX}"
             )
+        indices = pairs[:, 0].astype(np.int64)
+        self._check_once(span, rows, indices, numbers)
         pointer = np.concatenate([[0], np.cumsum(counts)])
-        return numbers[is_label], pointer, indices, np.ascontiguousarray(pairs[:, 1])
+        values = np.ascontiguousarray(pairs[:, 1])
+        return _Parsed(found[is_label], pointer, indices, values, np.array(numbers, dtype=np.int64))
 
-    def _error(self, lines: list[bytes]) -> InputError:
-        bad = next((line for line in lines if not _WELL_FORMED.match(line)), b"".join(lines[:1]))
-        shown = bad.decode("utf-8", "replace").strip()[:60]
-        return InputError(
-            f"data {self.given} is not LIBSVM (label index:value ..., indices from 1): {shown!r}"
+    def _check_once(
+        self, span: Span, rows: NDArray[Any], indices: NDArray[np.int64], numbers: list[int]
+    ) -> None:
+        """Raise InputError where a row has an index twice."""
+        rising = (np.diff(rows) > 0) | (np.diff(indices) > 0)
+        if rising.all():
+            return
+        order = np.lexsort((indices, rows))
+        same = (np.diff(rows[order]) == 0) & (np.diff(indices[order]) == 0)
+        if same.any():
+            entry = order[int(np.flatnonzero(same)[0])]
+            raise InputError(
+                f"{self._line(span, numbers[rows[entry]])} has the feature index "
+                f"{indices[entry]} twice"
+            )
+
+    def _line(self, span: Span, line: int) -> str:
+        """Which line of which file the line of a span is."""
+        return f"data {span.path}, line {int(line) + 1 + self.text.line_breaks_before(span)}:"
+
+    def _refuse(self, span: Span, numbers: list[int], lines: list[bytes]) -> NoReturn:
+        each = zip(numbers, lines, strict=True)
+        number, bad = next(
+            (pair for pair in each if not _WELL_FORMED.match(pair[1])), (numbers[0], lines[0])
+        )
+        shown = bad[:200].decode("utf-8", "replace").strip()[:60]
+        raise InputError(
+            f"{self._line(span, number)} is not LIBSVM (label index:value ..., indices from 1): "
+            f"{shown!r}"
         )

@@ -6,11 +6,13 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from scipy import sparse
 
 from w261reg.errors import InputError
 from w261reg.sources.base import Handle, Source, leaf_rows
 from w261reg.sources.columns import Columns
+from w261reg.sources.fields import unusable
 
 
 def is_pandas_frame(data: Any) -> bool:
@@ -18,13 +20,46 @@ def is_pandas_frame(data: Any) -> bool:
     return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "set_axis")
 
 
+def beside(frame: Any, found: pa.Table) -> Any:
+    """A DataFrame with the columns of a table of as many rows, on the frame's own index."""
+    import pandas as pd
+
+    new = found.to_pandas()
+    new.index = frame.index
+    if frame.columns.nlevels > 1:
+        rest = ("",) * (frame.columns.nlevels - 1)
+        new.columns = pd.MultiIndex.from_tuples([(name, *rest) for name in new.columns])
+    new.columns.names = frame.columns.names
+    return pd.concat([frame, new], axis=1)
+
+
+def to_pandas(table: pa.Table) -> Any:
+    """A DataFrame of a table; integers of which some are missing stay integers."""
+    import pandas as pd
+
+    whole = {
+        pa.int8(): pd.Int8Dtype(),
+        pa.int16(): pd.Int16Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.uint8(): pd.UInt8Dtype(),
+        pa.uint16(): pd.UInt16Dtype(),
+        pa.uint32(): pd.UInt32Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+    }
+    frame = table.to_pandas()
+    for position, column in enumerate(table.columns):
+        if column.null_count and column.type in whole:
+            frame.isetitem(position, column.to_pandas(types_mapper=whole.get))
+    return frame
+
+
 class TableSource(Source):
     """An Arrow table, or a pandas DataFrame."""
 
     def __init__(self, table: Any) -> None:
         if is_pandas_frame(table):
-            named = table.set_axis([str(name) for name in table.columns], axis=1)
-            table = pa.Table.from_pandas(named, preserve_index=False)
+            table = _of_pandas(table)
         self.table: pa.Table = table
         self.schema = self.table.schema.remove_metadata()
         self.rows = self.table.num_rows
@@ -36,7 +71,9 @@ class TableSource(Source):
 
     def values_per_row(self, columns: Columns) -> int:
         n, rows = len(columns.names), self.table.num_rows
-        column = self.table.column(columns.columns[0]) if columns.vector else None
+        column = None
+        if columns.vector:
+            column = self.table.column(self.schema.names.index(columns.columns[0]))
         if column is None or not pa.types.is_struct(column.type) or rows == 0:
             return n
         values = pc.list_value_length(pc.struct_field(column, "values"))
@@ -45,11 +82,69 @@ class TableSource(Source):
     def read(
         self, handles: Sequence[Handle], columns: Sequence[str] | None, numeric: Sequence[str]
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        table = self.table if columns is None else self.table.select(list(columns))
+        table, names = self.table, self.schema.names
+        if columns is not None:
+            table = table.select([names.index(name) for name in columns])
         for position, (start, size) in enumerate(handles):
             batches = table.slice(start, size).combine_chunks().to_batches()
             if batches:
                 yield position, batches[0]
+
+
+def _of_pandas(frame: Any) -> pa.Table:
+    """An Arrow table of a DataFrame's columns, of which odd ones may not be used."""
+    fields, arrays = [], []
+    for position, name in enumerate(frame.columns):
+        field, array = _of_series(str(name), frame.iloc[:, position])
+        fields.append(field)
+        arrays.append(array)
+    if not arrays:
+        raise InputError("the table has no columns")
+    return pa.table(arrays, schema=pa.schema(fields))
+
+
+def _of_series(name: str, series: Any) -> tuple[pa.Field, pa.Array]:
+    try:
+        if getattr(series.dtype, "kind", "O") in "biuf" and isinstance(series.dtype, np.dtype):
+            array = pa.array(native(series.to_numpy()), from_pandas=True)
+        else:
+            array = pa.array(series, from_pandas=True)
+        return pa.field(name, array.type), array
+    except Exception:  # of any type: a column of objects runs their code
+        pass
+    try:
+        values = np.asarray(series)
+        if values.dtype.kind in "biuf":  # a dtype of an extension
+            array = pa.array(native(values), from_pandas=True)
+            return pa.field(name, array.type), array
+    except Exception:
+        pass
+    field = unusable(pa.field(name, pa.binary()), f"holds {series.dtype} values, no numbers")
+    return field, pa.nulls(len(series), pa.binary())
+
+
+def native(values: NDArray[Any]) -> NDArray[Any]:
+    """Numbers in this machine's byte order, and of a type that Arrow has."""
+    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
+        return values.astype(np.float64)
+    if values.dtype.isnative:
+        return values
+    return values.astype(values.dtype.newbyteorder("="))
+
+
+def _column(name: str, values: Any, rows: int) -> pa.Array:
+    """Labels, weights or the like as an Arrow array; what is masked is missing."""
+    array = np.asanyarray(values)
+    if array.shape != (rows,):
+        raise InputError(f"{name} must have one value a row ({rows}), not shape {array.shape}")
+    if array.dtype.kind == "c":
+        raise InputError(f"{name} must be real numbers, not {array.dtype}")
+    mask = np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else None
+    try:
+        # in a column of objects, None, NaN and pandas' NA are missing
+        return pa.array(native(np.asarray(array)), mask=mask, from_pandas=array.dtype.kind == "O")
+    except (pa.ArrowException, TypeError, ValueError):
+        raise InputError(f"{name} must be numbers or text, not {array.dtype}") from None
 
 
 def array_source(
@@ -66,6 +161,7 @@ def array_source(
         InputError: shapes that do not fit.
     """
     if sparse.issparse(x):
+        _check_real(cast(Any, x).dtype)
         # a copy: sum_duplicates sorts the indices in place
         matrix = sparse.csr_array(cast(Any, x), dtype=np.float64, copy=True)
         matrix.sum_duplicates()
@@ -79,7 +175,13 @@ def array_source(
         features = pa.StructArray.from_arrays(parts, ["size", "indices", "values"])
     else:
         try:
-            dense = np.asarray(x, dtype=np.float64)
+            given: Any = np.asanyarray(x)
+            _check_real(given.dtype)
+            if isinstance(given, np.ma.MaskedArray):  # what is masked is missing
+                given = given.astype(np.float64).filled(np.nan)  # type: ignore[attr-defined]
+            dense = np.asarray(given, dtype=np.float64)
+        except InputError:
+            raise
         except (TypeError, ValueError):
             raise InputError("data must be a matrix of numbers, (rows, features)") from None
         if dense.ndim != 2:
@@ -91,15 +193,17 @@ def array_source(
         features = pa.FixedSizeListArray.from_arrays(flat, max(width, 1))
     columns: dict[str, Any] = {"features": features}
     for name, values in {"label": label, "weight": weight, **beside}.items():
-        if values is None:
-            continue
-        array = np.asarray(values)
-        if array.shape != (rows,):
-            raise InputError(f"{name} must have one value a row ({rows}), not shape {array.shape}")
-        columns[name] = pa.array(array)
-    table = pa.table(columns)
+        if values is not None:
+            columns[name] = _column(name, values, rows)
+    source = TableSource(pa.table(columns))
+    source.positional = True
     return (
-        TableSource(table),
+        source,
         "label" if label is not None else None,
         "weight" if weight is not None else None,
     )
+
+
+def _check_real(dtype: Any) -> None:
+    if np.dtype(dtype).kind == "c":
+        raise InputError(f"data must be a matrix of real numbers, not {dtype}")

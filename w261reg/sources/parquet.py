@@ -1,9 +1,9 @@
 """Parquet files, read by the tasks themselves."""
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -12,10 +12,15 @@ import pyarrow.parquet as pq
 from w261reg.errors import InputError
 from w261reg.sources.base import Handle, Source, leaf_rows
 from w261reg.sources.columns import Columns
-from w261reg.sources.paths import Files, one_line
+from w261reg.sources.frame import known_names
+from w261reg.sources.partitions import constants_of
+from w261reg.sources.paths import Files, guarded
+from w261reg.sources.schemas import common_schema, retyped
 
 # bytes of a local column that are read at a time
 BUFFER_BYTES = 2**18
+# where Spark keeps a table's schema in a footer
+SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
 
 
 class Slice(NamedTuple):
@@ -69,36 +74,31 @@ class ParquetSource(Source):
         self.buffering = {"pre_buffer": False, "buffer_size": BUFFER_BYTES} if local else {}
         self.description = f"Parquet {files.given}"
         self.groups: list[tuple[str, int, _Group, tuple[tuple[str, Any], ...]]] = []
-        schema: pa.Schema | None = None
-        for path in files.paths:
-            constants = _constants(path[len(files.root) :]) if files.folder else ()
-            try:
-                with self.filesystem.open_input_file(path) as file:
-                    reader = pq.ParquetFile(file)
-                    own = reader.schema_arrow.remove_metadata()
-                    counts = [
-                        _Group.of(reader.metadata.row_group(g))
-                        for g in range(reader.num_row_groups)
-                    ]
-            except (pa.ArrowException, OSError) as error:
-                raise InputError(f"data {path} is not Parquet: {one_line(error)}") from None
-            for name, value in constants:
-                if name not in own.names:
-                    own = own.append(pa.field(name, pa.scalar(value).type))
-            if schema is None:
-                schema = own
-            elif set(own.names) == set(schema.names):
-                schema = _promoted(schema, own, files.given)
-            elif set(own.names) != set(schema.names):
-                different = sorted(set(own.names) ^ set(schema.names))
-                raise InputError(
-                    f"data {files.given} has files of different columns: {different[0]!r} is not "
-                    f"in all of them ({path})"
-                )
-            self.groups += [(path, g, group, constants) for g, group in enumerate(counts)]
-        assert schema is not None
-        self.schema = schema
+        self.elements: dict[str, list[str]] = {}
+        inner = [path[len(files.root) :] if files.folder else "" for path in files.paths]
+        constants, partitions = constants_of(inner)
+        schemas: list[tuple[str, pa.Schema]] = []
+        for path, own in zip(files.paths, constants, strict=True):
+            with guarded(f"data {path}", "is not Parquet"):
+                schema, groups = self._look(path)
+            schemas.append((path, schema))
+            self.groups += [(path, g, group, own) for g, group in enumerate(groups)]
+        self.schema = common_schema(schemas, partitions)
         self.rows = sum(group.rows for _, _, group, _ in self.groups)
+
+    def _look(self, path: str) -> tuple[pa.Schema, list[_Group]]:
+        """What a file's footer tells."""
+        with self.filesystem.open_input_file(path) as file:
+            reader = pq.ParquetFile(file)
+            schema = reader.schema_arrow
+            groups = [_Group.of(reader.metadata.row_group(g)) for g in range(reader.num_row_groups)]
+            if any(group.rows < 0 for group in groups):
+                raise InputError(f"data {path} is not Parquet: a row group of less than no rows")
+            self.elements.update(_elements((schema.metadata or {}).get(SPARK_SCHEMA)))
+            return schema.remove_metadata(), groups
+
+    def vector_names(self, column: str) -> list[str] | None:
+        return self.elements.get(column)
 
     def handles(self, width: int) -> list[Handle]:
         size = leaf_rows(width)
@@ -134,63 +134,48 @@ class ParquetSource(Source):
             slices = list(run)
             at = {s.number: position + i for i, s in enumerate(slices)}
             position += len(slices)
-            try:
-                for number, batch in enumerate(
-                    self._slices(path, group, slices[0].size, wanted, dict(constants))
-                ):
-                    if number in at:
-                        yield at[number], batch
-                    if number == slices[-1].number:
-                        break
-            except (pa.ArrowException, OSError) as error:
-                raise InputError(f"data {path} cannot be read: {one_line(error)}") from None
+            steps = self._slices(path, group, slices[0].size, wanted, dict(constants))
+            for number, batch in enumerate(steps):
+                if number in at:
+                    yield at[number], batch
+                if number == slices[-1].number:
+                    break
 
     def _slices(
         self, path: str, group: int, size: int, wanted: list[str], constants: dict[str, Any]
     ) -> Iterator[pa.RecordBatch]:
-        with self.filesystem.open_input_file(path) as file:
-            reader = pq.ParquetFile(file, **self.buffering)
-            stored = set(reader.schema_arrow.names)
-            own = [name for name in wanted if name in stored]
+        with guarded(f"data {path}"), self.filesystem.open_input_file(path) as file:
+            reader = pq.ParquetFile(file, page_checksum_verification=True, **self.buffering)
+            names = reader.schema_arrow.names
+            stored = set(names)
+            own = [name for name in dict.fromkeys(wanted) if name in stored]
+            if not own:  # of such columns the number of rows is all that is needed
+                own = names[:1]
             # iter_batches counts through the row groups it is given: one, so slices are aligned
             for batch in reader.iter_batches(
                 batch_size=size, row_groups=[group], columns=own, use_threads=False
             ):
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-                for name, value in constants.items():
-                    if name in wanted and name not in columns:
-                        columns[name] = pa.repeat(pa.scalar(value), batch.num_rows)
-                arrays = [_as(columns[name], self.schema.field(name).type) for name in wanted]
-                yield pa.record_batch(arrays, names=wanted)
+                fields = [self.schema.field(self.schema.names.index(name)) for name in wanted]
+                arrays = [_column(field, columns, constants, batch.num_rows) for field in fields]
+                schema = pa.schema([field.remove_metadata() for field in fields])
+                yield pa.record_batch(arrays, schema=schema)
 
 
-def _promoted(left: pa.Schema, right: pa.Schema, given: str) -> pa.Schema:
-    """One schema for files whose types differ: the wider type."""
-    right = pa.schema([right.field(name) for name in left.names])
+def _column(
+    field: pa.Field, columns: dict[str, pa.Array], constants: dict[str, Any], rows: int
+) -> pa.Array:
+    """A column of a batch, in the table's type; missing where the file has none."""
+    if field.name in columns:
+        return retyped(columns[field.name], field.type)
+    return pa.repeat(pa.scalar(constants.get(field.name), field.type), rows)
+
+
+def _elements(document: bytes | None) -> dict[str, list[str]]:
+    """The names of the elements of vector columns, where Spark wrote them into the footer."""
     try:
-        return pa.unify_schemas([left, right], promote_options="permissive")
-    except pa.ArrowException as error:
-        raise InputError(
-            f"data {given} has files of types that do not go together: {one_line(error)}"
-        ) from None
-
-
-def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    return column if column.type == kind else column.cast(kind)
-
-
-def _constants(path: str) -> tuple[tuple[str, Any], ...]:
-    """The columns that the `key=value/` folders of a path inside the table stand for."""
-    pairs = [part.partition("=")[::2] for part in path.split("/")[:-1] if "=" in part]
-    return tuple((unquote(key), _value(unquote(value))) for key, value in pairs)
-
-
-def _value(value: str) -> Any:
-    if value == "__HIVE_DEFAULT_PARTITION__":
-        return None
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
+        fields = json.loads(document or b"{}").get("fields", [])
+        own = {field["name"]: known_names(field["name"], field["metadata"]) for field in fields}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}  # it describes nothing that is needed
+    return {column: names for column, names in own.items() if names is not None}

@@ -1,12 +1,21 @@
 """Files and folders, local or on any file system pyarrow knows."""
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from w261reg.errors import InputError, Unreachable
+
+# scheme:/path, or scheme://host/path; a letter and a colon may be a drive
+_ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://([^/]*))?(/.*)", re.DOTALL)
+# characters of a library's error that are shown
+LONGEST = 240
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ def find(path: str) -> Files:
         InputError: there is nothing there, or nothing that can be read.
     """
     try:
+        path = local_form(path)
         if "://" in path:
             try:
                 filesystem, inner = pafs.FileSystem.from_uri(path)
@@ -73,17 +83,39 @@ def find(path: str) -> Files:
     return Files(path, inner, filesystem, paths, sizes, True)
 
 
+def local_form(path: str, what: str = "data") -> str:
+    """The path on this machine that `file:/x`, `file:///x` or `dbfs:/x` stand for; else as given.
+
+    Raises:
+        InputError: a scheme whose file system is named in a way that is not known here.
+    """
+    found = _ONE_SLASH.match(path)
+    if found is None:
+        return path
+    scheme, host, inner = found.group(1).lower(), found.group(2), found.group(3)
+    if scheme == "file" and host in (None, "", "localhost"):
+        return inner if host is None and "%" not in inner else unquote(inner)
+    if scheme == "dbfs" and os.path.isdir("/dbfs"):
+        return "/dbfs" + inner
+    if host is not None and scheme != "dbfs":
+        return path
+    known = "of Databricks is not mounted here at /dbfs" if scheme == "dbfs" else (
+        f"must be written {scheme}://HOST{inner}"
+    )  # fmt: skip
+    raise InputError(f"{what} {path}: {scheme}:/ {known}")
+
+
 def _hidden(inner: str) -> bool:
     return any(part.startswith(("_", ".")) for part in inner.split("/") if "=" not in part)
 
 
 def head(files: Files, index: int = 0, size: int = 2**20) -> bytes:
     """The first bytes of a file, decompressed by its ending."""
-    try:
-        with files.filesystem.open_input_stream(files.paths[index]) as stream:
-            return bytes(stream.read(size))
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"data {files.given} cannot be read: {one_line(error)}") from None
+    with (
+        guarded(f"data {files.given}"),
+        files.filesystem.open_input_stream(files.paths[index]) as stream,
+    ):
+        return bytes(stream.read(size))
 
 
 def reachable(files: Files) -> str:
@@ -95,6 +127,35 @@ def reachable(files: Files) -> str:
         return one_line(error)
 
 
+@contextmanager
+def guarded(
+    what: str, broken: str = "cannot be read", pass_on: type[Exception] | None = None
+) -> Iterator[None]:
+    """Whatever a library raises on bytes that are not what they should be, as one line.
+
+    A parser of a damaged file raises anything: it asks for memory that is not there, divides by a
+    length of 0, takes bytes for text.
+
+    Args:
+        what: is read.
+        broken: what is wrong with it.
+        pass_on: of its errors, those that the caller explains.
+
+    Raises:
+        InputError: instead of any error but one of `pass_on`.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if pass_on is not None and isinstance(error, pass_on):
+            raise
+        raise InputError(f"{what} {broken}: {one_line(error)}") from None
+
+
 def one_line(error: BaseException) -> str:
-    """An error's first line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """An error's first line, without what a terminal would not show."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    line = "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in line)
+    return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
