@@ -26,5 +26,6 @@ class Terminated(BaseException):
     """A signal asked this process to end. Exit code 128 + its number, as a shell has it."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"ended by {signal.Signals(number).name}")
+        name = signal.Signals(number).name
+        super().__init__("interrupted" if number == signal.SIGINT else f"ended by {name}")
         self.exit_code = 128 + number

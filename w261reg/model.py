@@ -23,13 +23,13 @@ from w261reg.likelihood import count_nonzero
 from w261reg.losses import Loss, get_loss
 from w261reg.own import check_loss_name, loss_of, name_loss, ship_by_value, sources
 from w261reg.prediction import Predictor, check_free, feature_columns
+from w261reg.results import FORMAT_VERSION
 from w261reg.solvers import Iteration, Status
 from w261reg.sources import source_of
 from w261reg.sources.columns import Columns
 from w261reg.sources.frame import frame_schema, is_spark_frame
 
 Array = NDArray[np.float64]
-FORMAT_VERSION = 1
 # written beside model.json, not into it
 BESIDE = ("history", "metrics", "config")
 
@@ -332,11 +332,15 @@ class Model:
         Raises:
             InputError: it exists already and `overwrite` is False, or cannot be written.
         """
+        with replace_folder(folder, overwrite) as partial:
+            self.write_result(partial)
+
+    def write_result(self, folder: Path) -> None:
+        """Write all of a result folder into a folder of its own."""
         from w261reg.report import write_report
 
-        with replace_folder(folder, overwrite) as partial:
-            self.write(partial)
-            write_report(partial)
+        self.write(folder)
+        write_report(folder)
 
     def write(self, folder: Path) -> None:
         """Write model.json, metrics.json, config.toml and history.csv into a folder."""
