@@ -7,6 +7,7 @@ from w261reg import console
 from w261reg.config import Settings, read_toml
 from w261reg.errors import InputError
 from w261reg.model import Model, dumps, plain
+from w261reg.own import is_file
 from w261reg.saved import load
 from w261reg.solvers import Status
 
@@ -48,7 +49,7 @@ def _check_gradient(arguments: dict[str, Any]) -> int:
 def _predict(arguments: dict[str, Any]) -> int:
     from w261reg.workflows import predict_to
 
-    model = load(arguments["model"], arguments["loss"])
+    model = _loaded(arguments)
     rows = predict_to(
         model, arguments["data"], arguments["out"], arguments["overwrite"], arguments["master"]
     )
@@ -59,7 +60,7 @@ def _predict(arguments: dict[str, Any]) -> int:
 def _evaluate(arguments: dict[str, Any]) -> int:
     from w261reg.workflows import evaluate
 
-    model = load(arguments["model"], arguments["loss"])
+    model = _loaded(arguments)
     metrics = evaluate(
         model,
         arguments["data"],
@@ -97,6 +98,13 @@ COMMANDS: dict[str, Callable[[dict[str, Any]], int]] = {
 }
 
 
+def _loaded(arguments: dict[str, Any]) -> Model:
+    """The model of the arguments, whose loss is to be had."""
+    model = load(arguments["model"], arguments["loss"], arguments["trust"])
+    model.check_loss()
+    return model
+
+
 def _code(model: Model, strict: bool) -> int:
     if model.status == Status.CONVERGED:
         return OK
@@ -108,8 +116,15 @@ def _code(model: Model, strict: bool) -> int:
 
 def _settings(arguments: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
     """The settings and the command's own options; the command line wins over --config."""
-    config = arguments.pop("config", None)
-    values = {**(read_toml(config) if config else {}), **arguments}
+    config, trust = arguments.pop("config", None), arguments.pop("trust", False)
+    given = read_toml(config) if config else {}
+    for key in ("loss", "penalty"):
+        if is_file(given.get(key)) and key not in arguments and not trust:
+            raise InputError(
+                f"config {config} names code as {key}, {given[key]}, which is executed only if you "
+                f"say so: --trust, or name it again, --{key} FILE.py:NAME"
+            )
+    values = {**given, **arguments}
     own: dict[str, Any] = {"overwrite": False, "strict": False, "standard_scaler": False}
     own.update({key: values.pop(key) for key in _OWN if key in values})
     for key in ("overwrite", "strict", "standard_scaler"):

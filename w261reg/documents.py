@@ -1,6 +1,7 @@
 """JSON and TOML out of files that anyone may have written: plain values, or one line."""
 
 import json
+import math
 import os
 import re
 import tomllib
@@ -10,7 +11,24 @@ from w261reg.errors import InputError
 
 # what is read at most: a model of ten million features has some 500 MB, a configuration few lines
 MOST_JSON, MOST_TOML = 2**31, 2**26
+# nothing in our files is nested deeper
+MOST_LEVELS = 16
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def too_deep(document: Any) -> bool:
+    """Whether a document is nested deeper than any of ours."""
+    level = [document]
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def read_bytes(what: str, path: str | os.PathLike[str], most: int) -> bytes:
@@ -36,14 +54,16 @@ def read_bytes(what: str, path: str | os.PathLike[str], most: int) -> bytes:
 
 
 def parse_json(data: bytes) -> Any:
-    """The document in some bytes, which can be written back.
+    """The document in some bytes, which can be written back; null where a number is not finite.
 
     Raises:
-        ValueError: it is not JSON, or not such: it holds a number beyond the range of doubles, half
-            a surrogate pair, or what is nested deeper than Python's stack. The reason is short.
+        ValueError: it is not JSON, or not such: it holds half a surrogate pair, or what is nested
+            deeper than any of ours. The reason is short.
     """
     try:
-        document = json.loads(data.decode("utf-8"), parse_constant=_refused, parse_float=_double)
+        document = json.loads(data.decode("utf-8"), parse_constant=_null, parse_float=_double)
+        if isinstance(document, dict | list) and too_deep(document):
+            raise RecursionError
         if _ESCAPED_SURROGATE.search(data):
             json.dumps(document, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
@@ -58,12 +78,12 @@ def parse_json(data: bytes) -> Any:
 
 
 def json_file(what: str, path: str | os.PathLike[str]) -> Any:
-    """A JSON file. Raises InputError where it cannot be read or is not JSON."""
+    """A JSON file. Raises InputError where it cannot be read or is not JSON, as `toml_file`."""
     data = read_bytes(what, path, MOST_JSON)
     try:
         return parse_json(data)
     except ValueError as error:
-        raise InputError(f"{what} {path} is not JSON: {error}") from None
+        raise InputError(f"{what} {path} is not valid JSON: {error}") from None
 
 
 def toml_file(what: str, path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -78,7 +98,10 @@ def toml_file(what: str, path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     data = read_bytes(what, path, MOST_TOML)
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        document = tomllib.loads(data.decode("utf-8"))
+        if too_deep(document):
+            raise RecursionError
+        return document
     except UnicodeDecodeError as error:
         reason = f"byte {error.start} is not UTF-8"
     except RecursionError:
@@ -88,15 +111,13 @@ def toml_file(what: str, path: str | os.PathLike[str]) -> dict[str, Any]:
     raise InputError(f"{what} {path} is not TOML: {reason}")
 
 
-def _refused(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
+def _null(_: str) -> None:
+    """What NaN and Infinity are, which are no JSON: null, as we write them."""
 
 
-def _double(text: str) -> float:
+def _double(text: str) -> float | None:
     value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError("a number is beyond the range of doubles")
-    return value
+    return value if math.isfinite(value) else None
 
 
 def _reason(error: ValueError) -> str:

@@ -69,19 +69,27 @@ def read_penalty(name: str) -> type[Penalty]:
     return penalties.OWN[name]
 
 
-def loss_of(name: str, source: str | None) -> Loss:
+def loss_of(name: str, source: str | None, trusted: bool) -> Loss:
     """The loss of a model: its own text must be that with which the model was trained.
 
     Args:
         name: as in model.json.
         source: sha256 of the text that defined it; None for the package's losses.
+        trusted: its file may be executed, where this process has not done so yet.
 
     Raises:
-        InputError: it is not to be had, or has changed.
+        InputError: it is not to be had, has changed, or would have to be executed and is not
+            trusted.
     """
     if source is None:
         return losses.get_loss(name)
     if _FILE.fullmatch(name) and _SOURCES.get(name) != source:
+        if not trusted:
+            raise InputError(
+                f"the model's loss is code, {name}, which is executed only if you say so: --trust, "
+                "or name it again, --loss FILE.py:NAME (in Python load(path, trust=True) or "
+                "load(path, loss=...))"
+            )
         return read_loss(name, source)
     if name not in losses.OWN:
         raise InputError(
@@ -91,6 +99,11 @@ def loss_of(name: str, source: str | None) -> Loss:
     if _SOURCES[name] != source:
         raise InputError(f"loss {name} has changed since the model was trained: give it anew")
     return losses.OWN[name]
+
+
+def is_file(name: Any) -> bool:
+    """Whether this names a term in a Python file, path.py:Name, which is executed."""
+    return isinstance(name, str) and _FILE.fullmatch(name) is not None
 
 
 def name_loss(given: Any) -> Any:
