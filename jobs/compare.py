@@ -13,4 +13,4 @@ import sys
 from w261reg.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["compare", *sys.argv[1:]]))
+    sys.exit(main(["compare", *sys.argv[1:]], last=True))

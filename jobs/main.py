@@ -8,22 +8,26 @@ import argparse
 import sys
 from pathlib import Path
 
-from w261reg.cli import main
-from w261reg.report import write_combined_report
-from w261reg.session import session
+from w261reg import signals
+from w261reg.cli import guarded, main
 
 PRESETS = Path(__file__).resolve().parent.parent / "conf" / "runs"
 
 
 def run(out: Path) -> int:
     """Compare on each preset and write one report; the worst exit code of all."""
+    from w261reg.report import write_combined_report
+    from w261reg.session import session
+
     worst = 0
     results = []
-    with session():
+    with signals.working(), session():
         for preset in sorted(PRESETS.glob("*.toml")):
             print(f"\n== {preset.stem} ==", flush=True)
             folder = out / preset.stem
             code = main(["compare", "--config", str(preset), "--out", str(folder), "--overwrite"])
+            if signals.came() is not None:
+                return code
             worst = max(worst, code)
             results += [folder] if code in (0, 3) else []
     if results:
@@ -33,6 +37,7 @@ def run(out: Path) -> int:
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--out", type=Path, default=Path("results"))
-    sys.exit(run(arguments.parse_args().out))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    out = parser.parse_args().out
+    sys.exit(guarded(lambda: run(out), last=True))

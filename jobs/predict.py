@@ -12,4 +12,4 @@ import sys
 from w261reg.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["predict", *sys.argv[1:]]))
+    sys.exit(main(["predict", *sys.argv[1:]], last=True))

@@ -12,4 +12,4 @@ import sys
 from w261reg.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    sys.exit(main(["train", *sys.argv[1:]], last=True))

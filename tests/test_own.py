@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -456,12 +457,15 @@ def test_model_needs_its_file_again(tmp_path: Path) -> None:
     assert list(document["own_sources"]) == [name]
     code = (
         "import sys, numpy as np; from w261reg import load\n"
-        "try: print(load(sys.argv[1], *sys.argv[2:]).predict(np.ones((1, 4)))[0])\n"
-        "except Exception as error: print(type(error).__name__, error)\n"
+        "loss = None if sys.argv[2] == 'trust' else sys.argv[2]\n"
+        "model = load(sys.argv[1], loss, trust=loss is None)\n"
+        "print(model.predict(np.ones((1, 4)))[0])\n"
     )
+    code = "import sys\ntry:\n" + textwrap.indent(code, "    ")
+    code += "except Exception as error: print(type(error).__name__, error)\n"
 
-    def elsewhere(*loss: str) -> str:
-        command = [sys.executable, "-c", code, str(tmp_path / "m"), *loss]
+    def elsewhere(how: str = "trust") -> str:
+        command = [sys.executable, "-c", code, str(tmp_path / "m"), how]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
@@ -488,8 +492,10 @@ def test_loading_executes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(own, "_TERMS", {})  # as in another process
     model = load(tmp_path / "m")
     assert model.summary()
-    with pytest.raises(InputError, match="has changed"):
+    with pytest.raises(InputError, match=r"executed only if .*--trust.*--loss FILE\.py:NAME"):
         model.predict(x)
+    with pytest.raises(InputError, match="has changed"):
+        load(tmp_path / "m", trust=True).predict(x)
 
 
 def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ EPILOG_CHECK = """exit codes:
   2  bad input or usage
 """
 MASTER = "Spark's master; default: spark-submit's, else local[*,4]"
-ANEW = "the model's own loss, where its file has moved or changed since the training"
+ANEW = "the model's own loss, which is executed; needed where its file has moved or changed"
+TRUST = "execute the Python file that the model names as its loss; without it that is refused"
 TABLE = "Parquet file or folder, CSV with header, or LIBSVM"
 
 
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     _add_known(predict)
     predict.add_argument("--overwrite", action="store_true", help="replace PATH if it exists")
     predict.add_argument("--loss", metavar="FILE.py:NAME", help=ANEW)
+    predict.add_argument("--trust", action="store_true", help=TRUST)
     predict.add_argument("--master", metavar="URL", help=MASTER)
 
     evaluate = _command(
@@ -80,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--sigma", metavar="COL", help=about)
     _add_known(evaluate)
     evaluate.add_argument("--loss", metavar="FILE.py:NAME", help=ANEW)
+    evaluate.add_argument("--trust", action="store_true", help=TRUST)
     evaluate.add_argument("--master", metavar="URL", help=MASTER)
 
     about = "compare gradient and Hessian of a problem with differences of its values"
@@ -238,6 +241,8 @@ def _add_run(group: Any) -> None:
     _option(group, "--strict", "exit code 3 unless converged", action="store_true")
     about = "any of these options in TOML, with underscores; the command line wins"
     _option(group, "--config", about, metavar="FILE.toml")
+    about = "execute the Python files that --config names as loss or penalty; else that is refused"
+    _option(group, "--trust", about, action="store_true")
     _option(group, "--master", MASTER, metavar="URL")
     about = "how packed features are stored: float64 (default), or float32 at half the size"
     _option(group, "--storage", about, metavar="|".join(STORAGES))

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from w261reg.constraints import Given, given_constraints, read_constraints
 from w261reg.conventions import CONVENTIONS, check_terms
+from w261reg.documents import toml_file
 from w261reg.errors import InputError
-from w261reg.files import toml_file
 from w261reg.losses import LOSSES, get_loss
 from w261reg.own import check_loss_name, read_penalty
 from w261reg.penalties import PENALTIES

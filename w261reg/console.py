@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from w261reg.errors import one_line, printable
 from w261reg.model import Model
+
+MOST_OF_A_LINE = 1000  # characters
 
 
 class _Handler(logging.StreamHandler[Any]):
@@ -31,7 +34,7 @@ class _Handler(logging.StreamHandler[Any]):
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         prefix = {logging.WARNING: "warning: ", logging.ERROR: "w261reg: error: "}
-        return prefix.get(record.levelno, "") + record.getMessage()
+        return prefix.get(record.levelno, "") + one_line(record.getMessage(), MOST_OF_A_LINE)
 
 
 def start_logging() -> None:
@@ -47,7 +50,7 @@ def start_logging() -> None:
 
 def error(text: str) -> None:
     """One line."""
-    logging.getLogger("w261reg").error("%s", " ".join(text.split()))
+    logging.getLogger("w261reg").error("%s", one_line(" ".join(text.split())))
 
 
 def warn(text: str) -> None:
@@ -82,7 +85,7 @@ def show_comparison(result: dict[str, Any]) -> None:
     ]
     coefficients = result["coefficients"]
     shown = sorted(coefficients, key=lambda c: -abs(c[names[0]] or 0.0))[:10]
-    rows += [(f"  {_name(c)[:24]}", [_number(c[n]) for n in names]) for c in shown]
+    rows += [(f"  {printable(_name(c)[:24])}", [_number(c[n]) for n in names]) for c in shown]
     print(f"{'':26}" + "".join(f"{name:>20}" for name in names))
     for label, cells in rows:
         print(f"{label:26}" + "".join(f"{cell:>20}" for cell in cells))

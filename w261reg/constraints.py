@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from w261reg.documents import toml_file
 from w261reg.errors import InputError
-from w261reg.files import toml_file
 
 Array = NDArray[np.float64]
 # names in a file that are no feature's: the intercept, and the right hand side

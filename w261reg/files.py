@@ -1,11 +1,13 @@
-"""Outputs that appear whole or not at all, and settings read from files."""
+"""Outputs that appear whole or not at all, and in nobody else's place."""
 
+import errno
+import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,183 +15,260 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from w261reg.errors import InputError
+from w261reg.placing import exchange, move_new, move_new_folder, to_disk
+from w261reg.remote import RemotePlace, download
+from w261reg.results import FILES, MODEL, check_plain, check_result
+from w261reg.signals import held_back, temporary
 
 Out = str | os.PathLike[str]
-# what tells a result folder of ours from one that must not be replaced
-RESULTS = ("model.json", "comparison.json", "report.html")
+# a disk says by these that it takes no more
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
-def check_out(out: Out, overwrite: bool, folder: bool = True) -> None:
-    """Raise InputError where `out`, a path or a URI, could not be written as a folder or a file.
+@contextmanager
+def reserved(out: Out, overwrite: bool, folder: bool = True) -> Iterator["Place"]:
+    """A place to write to, which no other run of ours takes meanwhile; changes nothing there.
 
-    Changes nothing.
+    Args:
+        out: a path or a URI.
+        overwrite: whether a result of ours, or a file, may be replaced.
+        folder: whether a folder is to be written.
+
+    Raises:
+        InputError: it cannot be written, is there already, or another run is about to write it.
     """
     if is_uri(out):
-        _check_uri(str(out), overwrite)
+        yield RemotePlace(str(out), overwrite, folder)
         return
     try:
-        _check_path(Path(out), overwrite, folder)
+        place = LocalPlace(out, overwrite, folder)
+        lock = ExitStack()
+        lock.enter_context(_locked(place.lock, out))
+        place.found = place.look()  # under the lock: what another run has just finished
     except OSError as error:  # a name that is too long, a folder that cannot be listed
-        raise InputError(f"out {out} cannot be written: {error.strerror}") from None
+        raise _unwritable(out, error) from None
+    with lock:
+        yield place
 
 
-def _check_path(path: Path, overwrite: bool, folder: bool) -> None:
-    if path.exists() or path.is_symlink():
-        if not overwrite:
-            raise InputError(f"out {path} exists already; give another, or overwrite")
-        if path.exists() and path.is_dir() != folder:
-            kinds = ("a folder", "a file") if path.is_dir() else ("a file", "a folder")
-            raise InputError(f"out {path} is {kinds[0]}, and {kinds[1]} is to be written")
-        if path.is_dir() and any(path.iterdir()) and not any((path / r).is_file() for r in RESULTS):
-            raise InputError(f"out {path} is a folder that does not hold a result of w261reg")
-    parent = path.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir():
-        raise InputError(f"out {path} cannot be written: {parent} is not a folder")
-    try:  # permissions alone do not tell of a read-only or a special file system
-        os.rmdir(tempfile.mkdtemp(prefix=f".{path.name[:32]}.partial-", dir=parent))
-    except OSError as error:
-        raise InputError(f"out {path} cannot be written: {error.strerror}") from None
+@contextmanager
+def filled(place: "Place") -> Iterator[Path]:
+    """A new folder or file that takes its place at the end; removed if anything fails.
+
+    Raises:
+        InputError: the disk is full, or something else has come to be there.
+    """
+    with _partial(place) as partial:
+        try:
+            yield partial
+        except OSError as error:  # which may be of anything that is done meanwhile
+            if error.errno not in _FULL:
+                raise
+            raise _unwritable(place.out, error) from None
+        try:
+            to_disk(partial)
+            with held_back():
+                place.put(partial)
+        except FileExistsError:
+            raise InputError(
+                f"out {place.out} has come to be there while this ran: nothing there was replaced"
+            ) from None
+        except OSError as error:
+            raise _unwritable(place.out, error) from None
 
 
 @contextmanager
 def replace_folder(out: Out, overwrite: bool) -> Iterator[Path]:
     """A new folder that takes the place of `out` at the end; removed if anything fails.
 
-    On this machine's disk by a rename. At a URI the files are copied, those of RESULTS last: a
-    reader that finds a model.json finds all that belongs to it.
+    Of a result that is there, w261reg's own files are replaced, and others stay.
     """
-    check_out(out, overwrite)
-    with _partial(out, folder=True) as partial:
+    with reserved(out, overwrite) as place, filled(place) as partial:
         yield partial
-        if is_uri(out):
-            _upload_folder(partial, str(out))
-            return
-        path = Path(out)
-        if path.is_dir():
-            aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old-", dir=path.absolute().parent))
-            path.rename(aside / "old")  # a rename cannot replace a folder that is not empty
-            try:
-                partial.rename(path)
-            except OSError:
-                (aside / "old").rename(path)
-                raise
-            finally:
-                shutil.rmtree(aside)
-        else:
-            path.unlink(missing_ok=True)
-            partial.rename(path)
 
 
 @contextmanager
 def replace_file(out: Out, overwrite: bool) -> Iterator[Path]:
     """A new file that takes the place of `out` at the end; removed if anything fails."""
-    check_out(out, overwrite, folder=False)
-    with _partial(out, folder=False) as partial:
+    with reserved(out, overwrite, folder=False) as place, filled(place) as partial:
         yield partial
-        if is_uri(out):
-            filesystem, target = pafs.FileSystem.from_uri(str(out))
-            _upload(partial, filesystem, target)
+
+
+def _unwritable(out: Out, error: OSError) -> InputError:
+    return InputError(f"out {out} cannot be written: {error.strerror or error}")
+
+
+class LocalPlace:
+    """Where a result, or a file, is to be: on a disk of this machine. Links are followed.
+
+    Attributes:
+        out: as it was given.
+        path: where that leads.
+        inside: whether a folder is there, into which files are put; else it is made.
+        home: the nearest folder that exists: itself, or above it.
+        lock: the file by which runs exclude each other.
+        found: what was there; None is nothing.
+    """
+
+    def __init__(self, out: Out, overwrite: bool, folder: bool) -> None:
+        self.out, self.overwrite, self.folder = out, overwrite, folder
+        given = local_path(out)
+        if os.path.lexists(given) and not overwrite:
+            raise InputError(f"out {out} exists already; give another, or overwrite")
+        self.path = Path(os.path.realpath(given))
+        self.found = self.look()
+        self.inside = folder and self.found is not None
+        self.home = self.path if self.inside else self.path.parent
+        while not self.home.exists():
+            self.home = self.home.parent
+        if not self.home.is_dir():
+            raise InputError(f"out {out} cannot be written: {self.home} is not a folder")
+        name = os.fsencode(self.path.relative_to(self.home))
+        self.lock = self.home / f".w261reg-{hashlib.sha256(name).hexdigest()[:16]}.lock"
+
+    def look(self) -> Any:
+        """What is there, to be compared later; None is nothing. Raises InputError as `reserved`."""
+        try:
+            state = os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        if not self.overwrite:
+            raise InputError(f"out {self.out} exists already; give another, or overwrite")
+        if self.path.is_dir() != self.folder:
+            kinds = ("a folder", "a file") if self.path.is_dir() else ("a file", "a folder")
+            raise InputError(f"out {self.out} is {kinds[0]}, and {kinds[1]} is to be written")
+        if not self.folder:
+            if not self.path.is_file():
+                raise InputError(f"out {self.out} is no regular file")
+            return _stamp(state)
+        held = [name for name in os.listdir(self.path) if not _is_ours_meanwhile(name)]
+        check_result(self.out, held, lambda name: (self.path / name).read_bytes())
+        check_plain(self.path)
+        return (state.st_ino, _stamp(os.stat(self.path / MODEL)) if held else None)
+
+    def put(self, partial: Path) -> None:
+        """Move a finished file or folder here."""
+        if self.look() != self.found:
+            raise InputError(
+                f"out {self.out} has changed while this ran: nothing there was replaced"
+            )
+        if self.inside:
+            self._exchange(partial)
+        elif self.folder:
+            move_new_folder(partial, self.path)
+        elif self.found is None:
+            move_new(partial, self.path)
         else:
-            os.replace(partial, out)
+            os.replace(partial, self.path)
+
+    def _exchange(self, partial: Path) -> None:
+        aside = partial.parent / "old"
+        (aside / "figures").mkdir(parents=True)
+        old = [name for name in FILES if (self.path / name).is_file()]
+        new = [p.relative_to(partial).as_posix() for p in partial.rglob("*") if p.is_file()]
+        if any(name.startswith("figures/") for name in new):
+            (self.path / "figures").mkdir(exist_ok=True)
+        exchange(old, new, str(self.path), str(aside), str(partial), move_new)
+        with suppress(OSError):  # where others' files are in it
+            os.rmdir(self.path / "figures")
+
+
+Place = LocalPlace | RemotePlace
+
+
+def _stamp(state: os.stat_result) -> tuple[int, int, int]:
+    """What tells a file from another of its name."""
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _is_ours_meanwhile(name: str) -> bool:
+    """Whether a name in a folder is that of a lock or of a part that is being written."""
+    return name.startswith((".w261reg-", ".partial-"))
 
 
 @contextmanager
-def _partial(out: Out, folder: bool) -> Iterator[Path]:
-    """A place to write: beside a path, so that a rename stays on one disk; local for a URI."""
-    name = str(out).rstrip("/").rsplit("/", 1)[-1]
+def _locked(path: Path, out: Out) -> Iterator[None]:
+    """A context that one process, and one thread of it, can be in at a time.
+
+    The lock ends with the process, however that ends. A file system without locks is used without.
+    """
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise InputError(f"out {out} is being written by another run of w261reg") from None
+        except OSError:
+            break
+        # another run may have removed the file after it was opened here, and before it was locked
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                break
+        os.close(handle)
     try:
-        beside = None
-        if not is_uri(out):
-            beside = Path(out).absolute().parent
+        with temporary(path):
+            yield
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
+        os.close(handle)
+
+
+@contextmanager
+def _partial(place: "Place") -> Iterator[Path]:
+    """A place to write: where a move to its own is a rename; for a URI a local one."""
+    made: list[Path] = []
+    try:
+        if isinstance(place, RemotePlace):
+            name, beside, prefix = place.target.rsplit("/", 1)[-1], None, ".w261reg-"
+        else:
+            name = place.path.name
+            beside = place.path if place.inside else place.path.parent
+            prefix = ".partial-" if place.inside else f".{name[:32]}.partial-"
+            above = [beside, *beside.parents]
+            made = [folder for folder in above if not folder.exists()]
             beside.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=f".{name}.partial-", dir=beside))
+        holder = Path(tempfile.mkdtemp(prefix=prefix, dir=beside))
     except OSError as error:
-        raise InputError(f"out {out} cannot be written: {error.strerror}") from None
+        raise _unwritable(place.out, error) from None
     try:
-        partial = holder / name
-        if folder:
-            partial.mkdir()
-        yield partial
+        with temporary(holder):
+            partial = holder / "new" if place.folder else holder / name
+            if place.folder:
+                partial.mkdir()
+            yield partial
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+        for folder in made:  # those that stayed empty
+            with suppress(OSError):
+                folder.rmdir()
 
 
-# --- URIs: any file system that pyarrow knows ---------------------------------------------------
+# --- paths and URIs -----------------------------------------------------------------------------
 
 
 def is_uri(path: Out) -> bool:
     """Whether this is s3://, gs://, hdfs:// or the like, rather than a path on this machine."""
-    return "://" in str(path)
+    return "://" in str(path) and not str(path).startswith("file://")
 
 
-def _check_uri(out: str, overwrite: bool) -> None:
+def local_path(path: Out) -> Path:
+    """A path on this machine, also one that is written file://."""
+    if not str(path).startswith("file://"):
+        return Path(path)
     try:
-        filesystem, target = pafs.FileSystem.from_uri(out)
-        info = filesystem.get_file_info(target)
+        return Path(pafs.FileSystem.from_uri(str(path))[1])
     except (OSError, pa.ArrowException, ValueError) as error:
-        raise InputError(f"out {out} cannot be written: {str(error).splitlines()[0]}") from None
-    if info.type == pafs.FileType.NotFound:
-        return
-    if not overwrite:
-        raise InputError(f"out {out} exists already; give another, or overwrite")
-    if info.type == pafs.FileType.Directory:
-        held = filesystem.get_file_info(pafs.FileSelector(target))
-        if held and not {entry.base_name for entry in held} & set(RESULTS):
-            raise InputError(f"out {out} is a folder that does not hold a result of w261reg")
-
-
-def _upload_folder(folder: Path, out: str) -> None:
-    filesystem, target = pafs.FileSystem.from_uri(out)
-    try:
-        if filesystem.get_file_info(target).type == pafs.FileType.Directory:
-            filesystem.delete_dir_contents(target)
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-        for path in sorted(files, key=lambda path: path.name in RESULTS):
-            _upload(path, filesystem, f"{target}/{path.relative_to(folder).as_posix()}")
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"out {out} cannot be written: {str(error).splitlines()[0]}") from None
-
-
-def _upload(path: Path, filesystem: pafs.FileSystem, target: str) -> None:
-    filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
-    with path.open("rb") as source, filesystem.open_output_stream(target) as sink:
-        shutil.copyfileobj(source, sink, 2**20)
+        raise InputError(f"{path} is no path: {str(error).splitlines()[0]}") from None
 
 
 @contextmanager
 def local_copy(path: Out, names: tuple[str, ...]) -> Iterator[Path]:
     """A result folder or its model.json on this disk: itself, or for a URI a copy of `names`."""
     if not is_uri(path):
-        yield Path(path)
+        yield local_path(path)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            filesystem, target = pafs.FileSystem.from_uri(str(path).removesuffix("/model.json"))
-            for name in names:
-                if filesystem.get_file_info(f"{target}/{name}").type == pafs.FileType.File:
-                    with filesystem.open_input_stream(f"{target}/{name}") as source:
-                        (Path(folder) / name).write_bytes(source.read())
-        except (OSError, pa.ArrowException, ValueError) as error:
-            raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    with tempfile.TemporaryDirectory(prefix="w261reg-") as folder:
+        download(path, names, Path(folder))
         yield Path(folder)
-
-
-def toml_file(what: str, path: str) -> dict[str, Any]:
-    """A TOML file.
-
-    Args:
-        what: it is, for errors.
-        path: of the file.
-
-    Raises:
-        InputError: it cannot be read, or is no TOML.
-    """
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"{what} {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{what} {path} is not TOML: {error}") from None

@@ -17,12 +17,13 @@ import tomli_w
 from numpy.typing import NDArray
 from scipy import sparse
 
-from w261reg.errors import InputError
+from w261reg.errors import InputError, one_line, printable
 from w261reg.files import replace_folder
 from w261reg.likelihood import count_nonzero
 from w261reg.losses import Loss, get_loss
 from w261reg.own import check_loss_name, loss_of, name_loss, ship_by_value, sources
 from w261reg.prediction import Predictor, feature_columns
+from w261reg.results import FORMAT_VERSION
 from w261reg.solvers import Iteration, Status
 from w261reg.sources import Columns, Reading, Source, source_of
 from w261reg.sources.batches import recut
@@ -38,9 +39,8 @@ from w261reg.sources.memory import beside, is_pandas_frame, to_pandas
 from w261reg.sources.paths import local_form
 
 Array = NDArray[np.float64]
-FORMAT_VERSION = 1
 # written beside model.json, not into it
-BESIDE = ("history", "metrics", "config")
+BESIDE = ("history", "metrics", "config", "trusted")
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,6 +93,7 @@ class Model:
         history: one entry an iteration.
         metrics: how well it predicts, by data set: {"train": {...}}.
         config: the effective configuration.
+        trusted: whether a loss of the user's own may be executed out of the file that it names.
     """
 
     loss: str
@@ -139,6 +140,7 @@ class Model:
     history: tuple[Iteration, ...] = ()
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    trusted: bool = True
 
     # --- what a notebook shows ------------------------------------------------------------------
 
@@ -173,7 +175,7 @@ class Model:
 
         rows = summary_rows(self.to_dict())
         width = max(len(name) for name, _ in rows)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+        return "\n".join(f"{name:<{width}}  {one_line(value)}" for name, value in rows)
 
     def __repr__(self) -> str:
         return self.summary()
@@ -183,7 +185,7 @@ class Model:
 
         rows = "".join(
             f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            f"<td style='text-align:left'>{html.escape(printable(value))}</td></tr>"
             for name, value in summary_rows(self.to_dict())
         )
         with tempfile.TemporaryDirectory() as folder:
@@ -209,10 +211,14 @@ class Model:
         """The loss; a user's own is read from its file, whose text must be that of the training.
 
         Raises:
-            InputError: the file is not there, or has changed.
+            InputError: the file is not there, has changed, or is not to be executed.
         """
-        loss = loss_of(self.loss, self.own_sources.get(self.loss))
+        loss = loss_of(self.loss, self.own_sources.get(self.loss), self.trusted)
         return loss.of_classes(len(self.classes)) if self.classes else loss
+
+    def check_loss(self) -> None:
+        """Raise InputError where there is no `loss_object`."""
+        _ = self.loss_object
 
     def with_loss(self, loss: Any) -> "Model":
         """The model with its loss given anew: path.py:Name, a class or an object of Loss."""
@@ -222,7 +228,7 @@ class Model:
         if new.classification != (self.classes is not None) or new.multiclass != several:
             raise InputError(f"loss {name} does not go with the classes of the model")
         own = {k: v for k, v in self.own_sources.items() if k != self.loss}
-        return replace(self, loss=name, own_sources={**own, **sources(name)})
+        return replace(self, loss=name, own_sources={**own, **sources(name)}, trusted=True)
 
     def check_finite(self) -> None:
         """Raise InputError where the coefficients are no numbers: a diverged model's may not be."""
@@ -392,11 +398,15 @@ class Model:
         Raises:
             InputError: it exists already and `overwrite` is False, or cannot be written.
         """
+        with replace_folder(local_form(os.fspath(folder), "out"), overwrite) as partial:
+            self.write_result(partial)
+
+    def write_result(self, folder: Path) -> None:
+        """Write all of a result folder into a folder of its own."""
         from w261reg.report import write_report
 
-        with replace_folder(local_form(os.fspath(folder), "out"), overwrite) as partial:
-            self.write(partial)
-            write_report(partial)
+        self.write(folder)
+        write_report(folder)
 
     def write(self, folder: Path) -> None:
         """Write model.json, metrics.json, config.toml and history.csv into a folder."""

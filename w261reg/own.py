@@ -70,15 +70,17 @@ def read_penalty(name: str) -> Own:
     return _read("penalty", name, None)
 
 
-def loss_of(name: str, source: str | None) -> Loss:
+def loss_of(name: str, source: str | None, trusted: bool) -> Loss:
     """The loss of a model: its own text must be that with which the model was trained.
 
     Args:
         name: as in model.json, or of a model of this process.
         source: sha256 of the text that defined it; None for the package's losses.
+        trusted: its file may be executed, where this process has not done so yet.
 
     Raises:
-        InputError: it is not to be had, or has changed.
+        InputError: it is not to be had, has changed, or would have to be executed and is not
+            trusted.
     """
     if source is None or (isinstance(name, Own) and name.sha256 == source):
         return get_loss(name)
@@ -86,6 +88,12 @@ def loss_of(name: str, source: str | None) -> Loss:
     if loss is not None:
         return loss
     if _FILE.fullmatch(name):
+        if not trusted:
+            raise InputError(
+                f"the model's loss is code, {name}, which is executed only if you say so: --trust, "
+                "or name it again, --loss FILE.py:NAME (in Python load(path, trust=True) or "
+                "load(path, loss=...))"
+            )
         return read_loss(name, source)
     if any(known == name for known, _ in list(_TERMS)):
         raise InputError(f"loss {name} has changed since the model was trained: give it anew")
@@ -93,6 +101,11 @@ def loss_of(name: str, source: str | None) -> Loss:
         f"loss {name} of the model was given as an object in another process: give it anew, "
         "load(path, loss=...)"
     )
+
+
+def is_file(name: Any) -> bool:
+    """Whether this names a term in a Python file, path.py:Name, which is executed."""
+    return isinstance(name, str) and _FILE.fullmatch(name) is not None
 
 
 def name_loss(given: Any) -> Any:

@@ -1,48 +1,55 @@
 """Models read back from their files; nothing in them is ever executed."""
 
-import json
 import os
-import tomllib
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from w261reg.documents import MOST_JSON, json_file, parse_json, read_bytes, toml_file
 from w261reg.errors import InputError
 from w261reg.files import local_copy
 from w261reg.losses import LOSSES
-from w261reg.model import BESIDE, FORMAT_VERSION, Model
+from w261reg.model import BESIDE, Model
+from w261reg.results import FORMAT_VERSION, MODEL
+from w261reg.schema import check_metrics, check_model
 from w261reg.solvers import Iteration
 
-Array = NDArray[np.float64]
+_BESIDE = ("history.csv", "metrics.json", "config.toml")
+# what may not be null
+_REQUIRED = (
+    "weights", "feature_names", "loss", "status", "message", "standard_deviations",
+    "constant_features", "penalty_params", "library_versions", "solver", "why_solver",
+    "convention", "n_iter", "n_passes", "rows",
+)  # fmt: skip
 
 
-def load(path: str | os.PathLike[str], loss: Any = None) -> Model:
+def load(path: str | os.PathLike[str], loss: Any = None, trust: bool = False) -> Model:
     """The model in a result folder or a model.json; nothing in it is ever executed.
 
     Args:
         path: of the folder or the file.
-        loss: given anew, where a user's own is no longer at its path: path.py:Name, a class or an
-            object. Without it, predicting executes the file that the model names, if its text is
-            that of the training.
+        loss: of a model whose loss is a user's own: given anew, path.py:Name, a class or an object.
+        trust: let the model execute the Python file that it names as its loss, if the file's text
+            is that of the training. Without it such a model predicts and evaluates only with
+            `loss`, or where this process has executed that text already.
 
     Raises:
         InputError: it is missing, truncated, of a newer format, or not a model.
     """
-    with local_copy(path, ("model.json", "history.csv", "metrics.json", "config.toml")) as found:
-        file = found / "model.json" if found.is_dir() else found
+    with local_copy(path, (MODEL, *_BESIDE)) as found:
+        file = found / MODEL if found.is_dir() else found
+        if not file.exists():
+            raise InputError(f"model not found: {path}")
+        data = read_bytes("model", path if file == found else file, MOST_JSON)
         try:
-            document = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"model not found: {path}") from None
-        except OSError as error:
-            raise InputError(f"model {path} cannot be read: {error.strerror}") from None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            document = parse_json(data)
+        except ValueError as error:
             raise InputError(f"model {path} is not a whole model.json: {error}") from None
-        model = _from_document(document, file, str(path))
+        model = replace(_from_document(document, file, str(path)), trusted=trust)
         return model if loss is None else model.with_loss(loss)
 
 
@@ -57,42 +64,47 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
             f"model {given} has format_version {version}, and this w261reg reads up to "
             f"{FORMAT_VERSION}: upgrade w261reg"
         )
+    try:
+        check_model(document)
+    except ValueError as error:
+        raise InputError(f"model {given} is not a model.json: {error}") from None
     values = dict(document)
     values["weights"] = values.pop("coefficients", None)
     wanted = [entry.name for entry in fields(Model) if entry.name not in BESIDE]
     # after the first release
     for added in ("solver_estimates", "storage", "storage_bound", "own_sources", "lambda_max"):
-        values.setdefault(added, {} if added in ("solver_estimates", "own_sources") else None)
-    values["storage"] = values["storage"] or "float64"
+        values.setdefault(added, None)
     values = {"covariance": None, "noise_groups": None, "multipliers": None, **values}
+    for name in ("solver_estimates", "own_sources"):
+        values[name] = values[name] or {}
+    values["storage"] = values["storage"] or "float64"
+    for name in _REQUIRED:
+        if values.get(name) is None:
+            name = "coefficients" if name == "weights" else name
+            raise InputError(f"model {given} is not a whole model.json: it has no {name!r}")
     missing = [name for name in wanted if name not in values]
-    if missing or values["weights"] is None:
-        name = "coefficients" if missing == ["weights"] or not missing else missing[0]
-        raise InputError(f"model {given} is not a whole model.json: it has no {name!r}")
-    try:
-        weights = np.array(values["weights"], dtype=float)
-        names = tuple(map(str, values["feature_names"]))
-        nan = float("nan")
-        loss = LOSSES.get(str(values["loss"]))
-        several = loss is not None and loss.multiclass
-        values.update(
-            weights=weights,
-            feature_names=names,
-            intercept=_intercept(values["intercept"], several),
-            classes=None if values["classes"] is None else tuple(values["classes"]),
-        )
-        if values["multipliers"] is not None:
-            values["multipliers"] = [
-                {**entry, "redundant": bool(entry["redundant"])} for entry in values["multipliers"]
-            ]
-        for key in ("standard_deviations", "constant_features"):
-            values[key] = tuple(values[key])
-        for key in ("objective", "optimality_residual"):
-            values[key] = nan if values[key] is None else float(values[key])
-    except (TypeError, ValueError, KeyError):
-        raise InputError(
-            f"model {given} is not a model.json: it has values of wrong types"
-        ) from None
+    if missing:
+        raise InputError(f"model {given} is not a whole model.json: it has no {missing[0]!r}")
+    loss = LOSSES.get(values["loss"])
+    several = loss is not None and loss.multiclass
+    if isinstance(values["intercept"], list) != several:
+        raise InputError(f"model {given} has intercepts that do not go with loss {values['loss']}")
+    names, nan = tuple(values["feature_names"]), float("nan")
+    weights = np.array(values["weights"], dtype=float)  # null is NaN
+    values.update(
+        weights=weights,
+        feature_names=names,
+        intercept=np.array(values["intercept"], dtype=float)
+        if several
+        else nan
+        if values["intercept"] is None
+        else float(values["intercept"]),
+        classes=None if values["classes"] is None else tuple(values["classes"]),
+    )
+    for key in ("standard_deviations", "constant_features"):
+        values[key] = tuple(values[key])
+    for key in ("objective", "optimality_residual"):
+        values[key] = nan if values[key] is None else float(values[key])
     classes = values["classes"]
     if several and (classes is None or len(set(classes)) < max(2, len(classes))):
         raise InputError(f"model {given} has classes that do not go with loss {values['loss']}")
@@ -108,8 +120,6 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
             f"model {given} has {len(classes)} classes for intercepts of shape "
             f"{values['intercept'].shape}"
         )
-    if not isinstance(values["own_sources"], dict):
-        raise InputError(f"model {given} is not a model.json: it has values of wrong types")
     if loss is None and values["loss"] not in values["own_sources"]:
         raise InputError(f"model {given} has a loss that is not known here: {values['loss']!r}")
     if (
@@ -121,21 +131,15 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     return Model(**{name: values[name] for name in wanted}, **_beside(file.parent))
 
 
-def _intercept(given: Any, several: bool) -> float | Array:
-    """Of a model.json; one a class where there are several."""
-    if several:
-        return np.array(given, dtype=float)
-    return float("nan") if given is None else float(given)
-
-
 def _beside(folder: Path) -> dict[str, Any]:
-    """History, metrics and configuration, as far as they are there."""
+    """History, metrics and configuration, as far as they are there and make sense."""
     found: dict[str, Any] = {}
-    try:
+    with suppress(OSError, ValueError, TypeError):  # a model.json on its own is a model
         table = pd.read_csv(folder / "history.csv", float_precision="round_trip")
-        found["history"] = tuple(Iteration(*row) for row in table.itertuples(index=False))
-        found["metrics"] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        found["config"] = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        pass  # a model.json on its own is a model
+        if all(kind.kind in "if" for kind in table.dtypes):
+            found["history"] = tuple(Iteration(*row) for row in table.itertuples(index=False))
+        metrics = json_file("metrics", folder / "metrics.json")
+        check_metrics(metrics)
+        found["metrics"] = metrics
+        found["config"] = toml_file("config", str(folder / "config.toml"))
     return found

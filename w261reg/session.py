@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from w261reg import signals
 from w261reg.datasets import later
 from w261reg.datasets.describe import described
 from w261reg.errors import ComputeError, InputError
@@ -29,12 +30,12 @@ _SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.scheduler.minRegisteredResourcesRatio": "1.0",
     "spark.python.unix.domain.socket.enabled": "true",
-    "spark.python.unix.domain.socket.dir": tempfile.gettempdir(),
     "spark.executorEnv.OMP_NUM_THREADS": "1",
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
     "spark.executorEnv.MKL_NUM_THREADS": "1",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
 }
+_SOCKETS = "spark.python.unix.domain.socket.dir"
 SOCKET_PATH_LIMIT = 60
 
 
@@ -93,12 +94,14 @@ def session(master: str | None = None, name: str = "w261reg") -> Iterator["Spark
     try:
         yield spark
     finally:
-        try:
-            later.finish()
-        finally:
-            stopping.set()
-            with suppress(Py4JError):  # interrupted in the middle of a call, it may not answer
-                spark.stop()
+        # after a signal the JVM is ending by itself, and calls that were cut short get no answer
+        if signals.came() is None:
+            try:
+                later.finish()
+            finally:
+                stopping.set()
+                with suppress(Py4JError):  # interrupted in the middle of a call, it may not answer
+                    spark.stop()
 
 
 def _start(master: str | None, name: str) -> "SparkSession":
@@ -114,15 +117,15 @@ def _start(master: str | None, name: str) -> "SparkSession":
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.appName(name)
     if not submitted:
-        for key, value in _SETTINGS.items():
+        for key, value in {**_SETTINGS, _SOCKETS: tempfile.gettempdir()}.items():
             if key.endswith("socket.enabled") and len(tempfile.gettempdir()) > SOCKET_PATH_LIMIT:
                 value = "false"  # a socket's path is limited to 108 characters
             builder = builder.config(key, value)
-        builder = builder.config("spark.driver.extraJavaOptions", _quiet_java())
+        builder = builder.config("spark.driver.extraJavaOptions", _java_options())
         builder = builder.master(master or os.environ.get("MASTER") or DEFAULT_MASTER)
     elif master is not None:
         builder = builder.master(master)
-    with quiet_start() as noise:
+    with quiet_start() as noise, signals.kept():
         try:
             spark = builder.getOrCreate()
         except (Py4JError, PySparkException, RuntimeError, OSError) as error:
@@ -173,8 +176,11 @@ def _not_started(master: str | None, text: str) -> Exception:
     return ComputeError(f"{where}: {first[:300]}")
 
 
-def _quiet_java() -> str:
-    """Java options that point log4j to our configuration, where that is a file."""
-    found = resources.files("w261reg") / "log4j2.properties"
-    path = str(found)
-    return f"-Dlog4j2.configurationFile=file:{path}" if os.path.exists(path) else ""
+def _java_options() -> str:
+    """Options that point log4j to our configuration, where that is a file, and what is temporary
+    to the folder of the run, where there is one."""
+    found = str(resources.files("w261reg") / "log4j2.properties")
+    options = [f"-Dlog4j2.configurationFile=file:{found}"] if os.path.exists(found) else []
+    if (folder := signals.folder()) is not None:
+        options.append(f"-Djava.io.tmpdir={folder}")
+    return " ".join(options)

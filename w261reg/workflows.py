@@ -14,7 +14,7 @@ from w261reg.config import Settings
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError
-from w261reg.files import check_out, replace_file, replace_folder
+from w261reg.files import filled, reserved
 from w261reg.fitting import Fit, fit, warm_start
 from w261reg.gradient_check import GradientCheck, check_dataset
 from w261reg.losses import get_loss
@@ -145,10 +145,11 @@ def train_to(settings: Settings, out: str, overwrite: bool = False) -> Model:
     began = time.perf_counter()
     settings = settings.checked()
     out = local_form(out, "out")
-    check_out(out, overwrite)
-    with open_training(settings.data, settings.label, settings.weight, settings) as opened:
-        model = fit(settings, opened.dataset, opened.columns, opened.spark, began).model
-    model.save(out, overwrite)
+    with reserved(out, overwrite) as place:
+        with open_training(settings.data, settings.label, settings.weight, settings) as opened:
+            model = fit(settings, opened.dataset, opened.columns, opened.spark, began).model
+        with filled(place) as partial:
+            model.write_result(partial)
     return model
 
 
@@ -156,21 +157,18 @@ def compare_to(
     settings: Settings, out: str, overwrite: bool = False, standard_scaler: bool = False
 ) -> tuple[Model, dict[str, Any]]:
     """Train with both engines and write the result folder with comparison.json in it."""
-    from w261reg.report import write_report
-
     settings = settings.checked()
     comparison.check_comparable(settings, standard_scaler)
     out = local_form(out, "out")
-    check_out(out, overwrite)
-    with session(settings.master) as spark:
-        began = time.perf_counter()
-        with open_training(settings.data, settings.label, settings.weight, settings) as opened:
-            ours = fit(settings, opened.dataset, opened.columns, opened.spark, began)
-            result = _compare(spark, ours, settings, opened.columns, standard_scaler)
-    with replace_folder(out, overwrite) as partial:
-        ours.model.write(partial)
-        (partial / "comparison.json").write_text(dumps(plain(result)))
-        write_report(partial)
+    with reserved(out, overwrite) as place:
+        with session(settings.master) as spark:
+            began = time.perf_counter()
+            with open_training(settings.data, settings.label, settings.weight, settings) as opened:
+                ours = fit(settings, opened.dataset, opened.columns, opened.spark, began)
+                result = _compare(spark, ours, settings, opened.columns, standard_scaler)
+        with filled(place) as partial:
+            (partial / "comparison.json").write_text(dumps(plain(result)), encoding="utf-8")
+            ours.model.write_result(partial)
     return ours.model, result
 
 
@@ -280,7 +278,6 @@ def predict_to(
     out = local_form(out, "out")
     if not out.endswith((".csv", ".parquet")):
         raise InputError(f"out must end in .csv or .parquet, not {out!r}")
-    check_out(out, overwrite, folder=False)
     source = open_path(data, reading).for_model(len(model.feature_names), ignore_unknown)
     columns, text = model.columns_in(source), out.endswith(".csv")
     predictor = model.predictor.named(prediction_column, source.schema, columns.columns)
@@ -299,7 +296,8 @@ def predict_to(
             yield str(error)  # a value: Spark would retry an exception, and print its trace
 
     with (
-        replace_file(out, overwrite) as partial,
+        reserved(out, overwrite, folder=False) as place,
+        filled(place) as partial,
         session(master) as spark,
         described(spark.sparkContext, "predict"),
         spark_failures("the prediction"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.benchmark.helpers import tiny
+from w261reg import signals
 from w261reg.benchmark import processes
 from w261reg.benchmark.engines import get_engine
 from w261reg.benchmark.micro import rates
@@ -131,6 +132,7 @@ time.sleep(300)
 TERMINAL = """
 import signal, sys
 from pathlib import Path
+from w261reg import signals
 from w261reg.benchmark import processes, steps
 from w261reg.cli import main
 
@@ -188,29 +190,10 @@ def test_a_signal_waits_for_the_number_of_a_process(
     monkeypatch.setattr(processes.subprocess, "Popen", interrupted)
     (tmp_path / "sleeper.py").write_text("import time; time.sleep(300)")
     environment = {"PYTHONPATH": str(tmp_path)}
-    with pytest.raises(Terminated, match="SIGTERM") as caught, processes.terminable():
+    with signals.handled(), signals.working(), pytest.raises(Terminated) as caught:
         processes.run_python("sleeper", [], environment, tmp_path / "log", 300.0)
     assert caught.value.exit_code == 143
     assert started[0].returncode == -signal.SIGKILL
-
-
-def test_a_second_signal_does_not_cut_the_end_short() -> None:
-    with processes.terminable():
-        with pytest.raises(Terminated):
-            signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGHUP)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
-
-def test_a_signal_that_is_ignored_stays_so() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-    try:
-        with processes.terminable():
-            signal.raise_signal(signal.SIGHUP)
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.spark

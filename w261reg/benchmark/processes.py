@@ -5,65 +5,19 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import w261reg
-from w261reg.errors import Terminated
+from w261reg.signals import held_back
 
 PROC: Final = Path("/proc")
 PATIENCE: Final = 10.0  # seconds that a killed process may take to go
 # a session of spark-submit's would otherwise be shared by what is started from it
 _SUBMITTED: Final = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET")
-
-# signals that came while they were held back; None where they are not
-_held: list[int] | None = None
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """A context in which SIGTERM and SIGHUP raise Terminated, so that processes started are ended.
-
-    The first one alone: what ends them is not to be cut short. Those that are ignored (nohup), or
-    handled by others, stay so; and a thread cannot change it.
-    """
-    ours = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
-    if threading.current_thread() is not threading.main_thread():
-        ours = []
-
-    def end(number: int, _: object) -> None:
-        if _held is not None:
-            _held.append(number)
-            return
-        for own in ours:
-            signal.signal(own, signal.SIG_IGN)
-        raise Terminated(number)
-
-    for own in ours:
-        signal.signal(own, end)
-    try:
-        yield
-    finally:
-        for own in ours:
-            signal.signal(own, signal.SIG_DFL)
-
-
-@contextmanager
-def _held_back() -> Iterator[None]:
-    """A context in which these signals wait: a process that is being started has no name yet."""
-    global _held
-    came: list[int] = []
-    _held = came
-    try:
-        yield
-    finally:
-        _held = None
-        for number in came[:1]:
-            signal.raise_signal(number)
 
 
 def run_python(
@@ -88,7 +42,7 @@ def run_python(
     process = None
     with log.open("wb") as output:
         try:
-            with _held_back():
+            with held_back():
                 process = subprocess.Popen(
                     [sys.executable, "-m", module, *arguments],
                     env={**inherited, "PYTHONPATH": path, **environment},

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import pkgutil
 import re
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from w261reg.errors import InputError, printable
 from w261reg.report.canvas import Drawn
 from w261reg.report.figures import NAMES, draw_all
 from w261reg.report.result import Result, number, read_result
@@ -53,6 +56,8 @@ LARGEST_SHOWN = 10
 # of a model of several classes, so many rows at most
 MOST_ROWS = 5_000
 STANDARDIZED = "Features standardized for the penalty"
+# in the head of each page
+MADE_BY = '<meta name="generator" content="w261reg">'
 # what has no meaning for a model that was counted
 OF_PENALTIES = ("Penalty", "reg_param", "elastic_net_param", STANDARDIZED)
 
@@ -125,13 +130,36 @@ def _write_page(path: Path, **context: Any) -> Path:
         autoescape=True,
         loader=jinja2.FunctionLoader(_resource),
         undefined=jinja2.StrictUndefined,
+        finalize=_as_data,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     template = environment.get_template("page.html.j2")
     style = Markup(_resource("style.css"))
-    path.write_text(template.render(style=style, **context), encoding="utf-8")
+    page = template.render(style=style, **context)
+    if os.path.lexists(path) and not _is_ours(path):
+        raise InputError(f"{path} is there and is no report of w261reg: move it, or name another")
+    partial = path.with_name(f".report-{uuid.uuid4().hex}")
+    try:
+        partial.write_text(page, encoding="utf-8")
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     return path
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is a report, by the line in its head."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as page:
+        return MADE_BY.encode() in page.read(4096)
+
+
+def _as_data(value: Any) -> Any:
+    """Text of a result as what is seen of it; markup is the page's own."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _resource(name: str) -> str:
@@ -193,7 +221,7 @@ def _section(result: Result, name: str, anchor: str, figures: Sequence[Drawn]) -
 def _unbroken(text: str) -> Markup:
     """`text` escaped, with numbers such as 1e-08 kept on one line (browsers break at "-")."""
     # A plain string for re.sub: Markup would escape the tags as well.
-    escaped = str(escape(text))
+    escaped = str(escape(printable(text)))
     return Markup(re.sub(r"\d[\d.]*e-\d+", r'<span class="number">\g<0></span>', escaped))
 
 

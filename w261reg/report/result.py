@@ -7,15 +7,15 @@ stopped half-way is worth more than an error message about it.
 from __future__ import annotations
 
 import csv
-import json
 import math
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from w261reg.documents import json_file, toml_file
 from w261reg.errors import InputError
+from w261reg.schema import check_comparison, check_metrics, check_model
 
 OURS = "w261reg"
 THEIRS = "pyspark.ml"
@@ -94,14 +94,15 @@ def read_result(folder: Path) -> Result:
     folder = Path(folder)
     if not (folder / "model.json").is_file():
         raise InputError(f"{folder} is not a result folder: it has no model.json")
-    model = _read_json(folder / "model.json")
-    comparison = _read_json(folder / "comparison.json") or None
+    model = _read_json(folder / "model.json", check_model)
+    comparison = _read_json(folder / "comparison.json", check_comparison) or None
+    config = folder / "config.toml"
     return Result(
         folder=folder,
         model=model,
         history=_read_history(folder / "history.csv"),
-        metrics=_read_json(folder / "metrics.json"),
-        config=_read_toml(folder / "config.toml"),
+        metrics=_read_json(folder / "metrics.json", check_metrics),
+        config=toml_file("config", config) if config.is_file() else {},
         comparison=comparison,
         coefficients=coefficients_of(model, comparison),
     )
@@ -180,35 +181,30 @@ def _product(value: float | None, sd: float | None) -> float | None:
     return None if value is None or sd is None else number(value * sd)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, check: Callable[[Any], None]) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
+    content = json_file("result", path)
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold a JSON object")
-    return content
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        check(content)
     except ValueError as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
+        raise InputError(f"{path}: {error}") from None
+    return content
 
 
 def _read_history(path: Path) -> dict[str, list[float]]:
     history: dict[str, list[float]] = {name: [] for name in HISTORY_COLUMNS}
     if not path.is_file():
         return history
-    with path.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            for name in HISTORY_COLUMNS:
-                history[name].append(_cell(row.get(name)))
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            for row in csv.DictReader(lines):
+                for name in HISTORY_COLUMNS:
+                    history[name].append(_cell(row.get(name)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no table: {error}") from None
     return history
 
 
