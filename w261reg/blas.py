@@ -1,8 +1,9 @@
 """One BLAS thread: sums in another order give other bits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -13,11 +14,11 @@ from w261reg.held import Held
 def one_blas_thread() -> Iterator[None]:
     """A context, and a decorator, in which BLAS uses one thread: two give other bits.
 
-    Any number of threads may be inside, and each has one BLAS thread until it leaves: a BLAS has
-    one number for the whole process. OpenMP has one for each thread that calls it.
+    Any number of threads may be inside, and each has one BLAS thread until it leaves. Some
+    libraries have one number for the whole process; others, as OpenMP, one for each thread.
     """
-    with _blas:
-        put_back = _limited("openmp")
+    with _shared:
+        put_back = _limit(_libraries()[1])
         try:
             yield
         finally:
@@ -25,23 +26,34 @@ def one_blas_thread() -> Iterator[None]:
 
 
 @lru_cache(maxsize=1)
-def _libraries() -> dict[str, ThreadpoolController]:
-    """Those that are loaded, by their kind; looking takes a while: once a process."""
-    found = ThreadpoolController()
-    return {kind: found.select(user_api=kind) for kind in ("blas", "openmp")}
+def _libraries() -> tuple[Sequence[Any], Sequence[Any]]:
+    """Those of a number for the process, and those of one a thread; looked for once a process."""
+    found = ThreadpoolController().lib_controllers
+    shared = [
+        own
+        for own in found
+        if own.internal_api in ("openblas", "blis", "flexiblas")
+        and getattr(own, "threading_layer", None) != "openmp"
+    ]
+    return shared, [own for own in found if own not in shared]
 
 
-def _limited(kind: str) -> Callable[[], object]:
-    """Sets the libraries of a kind to one thread; returns what puts their numbers back."""
-    libraries = _libraries()[kind]
-    if not libraries.lib_controllers:
-        return _nothing
-    put_back: Callable[[], object] = libraries.limit(limits=1).restore_original_limits
+def _limit(libraries: Sequence[Any]) -> Callable[[], object]:
+    """Sets these to one thread; returns what puts their numbers back."""
+    before = [(own, own.get_num_threads()) for own in libraries]
+    for own in libraries:
+        _set(own, 1)
+
+    def put_back() -> None:
+        for own, number in before:
+            _set(own, number)
+
     return put_back
 
 
-def _nothing() -> None:
-    """There is no such library."""
+def _set(library: Any, number: int) -> None:
+    """The number, whichever thread asks: threadpoolctl 3.8 hears one thread of a process alone."""
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(number)
 
 
-_blas = Held(lambda: _limited("blas"))
+_shared = Held(lambda: _limit(_libraries()[0]))

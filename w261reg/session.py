@@ -62,9 +62,25 @@ def import_pyspark() -> None:
             ) from None
 
 
+class _Started:
+    """A session that was made here, and how many use it."""
+
+    def __init__(self, spark: "SparkSession") -> None:
+        self.spark, self.users = spark, 0
+
+
+class _Ours:
+    """The last session that was made here; the lock is held while one starts or stops."""
+
+    lock = threading.Lock()
+    started: _Started | None = None
+
+
 @contextmanager
 def session(master: str | None = None, name: str = "w261reg") -> Iterator["SparkSession"]:
-    """The running session, or one that is made here and stopped at the end.
+    """The running session, or one that is made here and stopped when its last user leaves.
+
+    Calls in several threads share the one that the first of them made.
 
     Args:
         master: of a session to be made; None is what spark-submit or the environment says, else
@@ -76,32 +92,49 @@ def session(master: str | None = None, name: str = "w261reg") -> Iterator["Spark
         ComputeError: Spark did not start.
     """
     import_pyspark()
-    from py4j.protocol import Py4JError
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-    # the active session is one of this thread; a context is one of this process
-    running = SparkSession.getActiveSession()
-    if running is None and SparkContext._active_spark_context is not None:
-        running = SparkSession.builder.getOrCreate()
-    if running is not None:
-        have = running.sparkContext.master
-        if master is not None and master != have:
-            raise InputError(f"master is {master!r}, but a session with {have!r} is running")
-        yield running
-        return
-    spark = _start(master, name)
+    with _Ours.lock:
+        # the active session is one of this thread; a context is one of this process
+        running = SparkSession.getActiveSession()
+        if running is None and SparkContext._active_spark_context is not None:
+            running = SparkSession.builder.getOrCreate()
+        if running is not None:
+            have = running.sparkContext.master
+            if master is not None and master != have:
+                raise InputError(f"master is {master!r}, but a session with {have!r} is running")
+        else:
+            running = _start(master, name)
+            _Ours.started = _Started(running)
+        ours = _Ours.started
+        # a user may have stopped ours and made another
+        if ours is not None and ours.spark.sparkContext is running.sparkContext:
+            ours.users += 1
+        else:
+            ours = None
     try:
-        yield spark
+        yield running
     finally:
-        # after a signal the JVM is ending by itself, and calls that were cut short get no answer
-        if signals.came() is None:
-            try:
-                later.finish()
-            finally:
-                stopping.set()
-                with suppress(Py4JError):  # interrupted in the middle of a call, it may not answer
-                    spark.stop()
+        if ours is not None:
+            with _Ours.lock:
+                ours.users -= 1
+                if ours.users == 0:
+                    _stop(running)
+
+
+def _stop(spark: "SparkSession") -> None:
+    from py4j.protocol import Py4JError
+
+    _Ours.started = None
+    if signals.came() is not None:
+        return  # the JVM is ending by itself, and calls that were cut short get no answer
+    try:
+        later.finish()
+    finally:
+        stopping.set()
+        with suppress(Py4JError):  # interrupted in the middle of a call, it may not answer
+            spark.stop()
 
 
 def _start(master: str | None, name: str) -> "SparkSession":
