@@ -26,6 +26,7 @@ from w261reg.saved import load
 from w261reg.scoring import evaluate_dataset
 from w261reg.session import session
 from w261reg.sources import Columns, Reading, open_path
+from w261reg.sources.memory import as_text
 from w261reg.sources.packing import spark_dataset
 from w261reg.sources.paths import local_form
 from w261reg.sources.select import select
@@ -70,7 +71,8 @@ def train(
         ComputeError: Spark failed.
     """
     began = time.perf_counter()
-    beside = {"sigma": sigma, "noise_group": noise_group}
+    label, weight = as_text(data, label), as_text(data, weight)
+    beside = {"sigma": as_text(data, sigma), "noise_group": as_text(data, noise_group)}
     chosen = _settings(data, label, weight, {**settings, **_named(beside)})
     with open_training(data, label, weight, chosen, **beside) as opened:
         return fit(chosen, opened.dataset, opened.columns, opened.spark, began).model
@@ -104,6 +106,7 @@ def check_gradient(
         raise InputError(f"seed must be an integer >= 0, not {seed!r}")
     if settings.get("noise_group") is not None:
         raise InputError("noise_group has no gradient to check: it is solved in closed form")
+    label, weight, sigma = (as_text(data, name) for name in (label, weight, sigma))
     chosen = _settings(data, label, weight, {**settings, **_named({"sigma": sigma})})
     if chosen.constraints is not None:
         raise InputError("constraints change no derivative: leave them out of check_gradient")
@@ -134,6 +137,8 @@ def _settings(data: Any, label: Any, weight: Any, settings: dict[str, Any]) -> S
         "penalty": name_penalty(settings.get("penalty")),
     }
     given = {key: name for key, name in own.items() if name is not None}
+    if "features" in settings:
+        given["features"] = as_text(data, settings["features"])
     return Settings.of({**names, **settings, **given}).checked()
 
 

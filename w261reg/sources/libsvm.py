@@ -236,7 +236,7 @@ class LibsvmSource(Source):
 
     def _line(self, span: Span, line: int) -> str:
         """Which line of which file the line of a span is."""
-        return f"data {span.path}, line {int(line) + 1 + self.text.line_breaks_before(span)}:"
+        return f"data {span.path}, line {int(line) + 1 + self.text.line_breaks_before(span)}"
 
     def _refuse(self, span: Span, numbers: list[int], lines: list[bytes]) -> NoReturn:
         each = zip(numbers, lines, strict=True)

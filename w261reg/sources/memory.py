@@ -17,7 +17,24 @@ from w261reg.sources.fields import unusable
 
 def is_pandas_frame(data: Any) -> bool:
     """Whether this is a pandas DataFrame; does not import pandas, which costs each worker 0.4 s."""
-    return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "set_axis")
+    return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns")
+
+
+def as_text(data: Any, names: Any) -> Any:
+    """A name, or names, of a DataFrame's columns as the text that they are called by here.
+
+    What is no name of a column stays as it is, for those who check names.
+    """
+    if names is None or isinstance(names, str) or not is_pandas_frame(data):
+        return names
+    try:
+        if names in data.columns:
+            return str(names)
+    except TypeError:  # not hashable: several
+        pass
+    if isinstance(names, list | tuple) or type(names).__name__ in ("Index", "ndarray"):
+        return [as_text(data, name) for name in names]
+    return names
 
 
 def beside(frame: Any, found: pa.Table) -> Any:
