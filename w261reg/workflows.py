@@ -13,7 +13,7 @@ from w261reg.config import Settings
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError
-from w261reg.files import Place, filled, reserved
+from w261reg.files import Place, check_other, filled, reserved
 from w261reg.fitting import Fit, fit, warm_start
 from w261reg.gradient_check import GradientCheck, check_dataset
 from w261reg.losses import get_loss
@@ -252,6 +252,7 @@ def predict_to(
     """
     if not out.endswith((".csv", ".parquet")):
         raise InputError(f"out must end in .csv or .parquet, not {out!r}")
+    check_other(out, data)
     with reserved(out, overwrite, folder=False) as place:
         return _predict(model, data, out, place, master)
 
