@@ -49,6 +49,7 @@ class _Run:
         self.temporary: list[Path] = []
         self.children: set[int] = set()
         self.said = False  # whether the line is out
+        self.over = threading.Event()
 
     def handle(self, number: int, _: FrameType | None = None) -> None:
         if self.held:  # what is being moved is to be whole
@@ -73,8 +74,8 @@ class _Run:
                     os.kill(pid, signal.SIGTERM)
 
     def _watch(self) -> None:
-        time.sleep(PATIENCE)
-        self.end_now()
+        if not self.over.wait(PATIENCE):
+            self.end_now()
 
     def await_children(self) -> None:
         """See the children gone: those that were told to end, and what they had started."""
@@ -149,6 +150,7 @@ def handled(last: bool = False) -> Iterator[_Run]:
             atexit.register(_ignore, ours)
         else:
             _run = None
+            run.over.set()
             if sys.stderr is not stderr:
                 sys.stderr.close()
                 sys.stderr = stderr
