@@ -31,6 +31,14 @@ def too_deep(document: Any) -> bool:
     return True
 
 
+def too_long(document: Any) -> bool:
+    """Whether an integer in a document, which is not deep, has more than the 64 bits of TOML's."""
+    if isinstance(document, dict | list):
+        inner = document.values() if isinstance(document, dict) else document
+        return any(too_long(value) for value in inner)
+    return isinstance(document, int) and not -(2**63) <= document < 2**63
+
+
 def read_bytes(what: str, path: str | os.PathLike[str], most: int) -> bytes:
     """A file's bytes.
 
@@ -101,6 +109,8 @@ def toml_file(what: str, path: str | os.PathLike[str]) -> dict[str, Any]:
         document = tomllib.loads(data.decode("utf-8"))
         if too_deep(document):
             raise RecursionError
+        if too_long(document):
+            raise ValueError("an integer is beyond 64 bits")
         return document
     except UnicodeDecodeError as error:
         reason = f"byte {error.start} is not UTF-8"

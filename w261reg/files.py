@@ -45,7 +45,9 @@ def reserved(out: Out, overwrite: bool, folder: bool = True) -> Iterator["Place"
         lock = ExitStack()
         lock.enter_context(_locked(place.lock, out))
         place.found = place.look()  # under the lock: what another run has just finished
-    except OSError as error:  # a name that is too long, a folder that cannot be listed
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # a name that is too long, or has a null byte
         raise _unwritable(out, error) from None
     with lock:
         yield place
@@ -94,8 +96,9 @@ def replace_file(out: Out, overwrite: bool) -> Iterator[Path]:
         yield partial
 
 
-def _unwritable(out: Out, error: OSError) -> InputError:
-    return InputError(f"out {out} cannot be written: {error.strerror or error}")
+def _unwritable(out: Out, error: OSError | ValueError) -> InputError:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return InputError(f"out {out} cannot be written: {reason or error}")
 
 
 class LocalPlace:
@@ -261,6 +264,13 @@ def local_path(path: Out) -> Path:
         return Path(pafs.FileSystem.from_uri(str(path))[1])
     except (OSError, pa.ArrowException, ValueError) as error:
         raise InputError(f"{path} is no path: {str(error).splitlines()[0]}") from None
+
+
+def check_other(out: Out, data: str) -> None:
+    """Raise InputError where a file to be written is the one that is read."""
+    with suppress(OSError):
+        if str(out) == data or os.path.samefile(local_path(out), local_path(data)):
+            raise InputError(f"out {out} is the data: give another")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ children and removes what was marked as temporary, at once. Nothing here is in f
 `handled` is, and that is the command line's alone: a library must not take a program's signals.
 """
 
+import atexit
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -48,6 +49,7 @@ class _Run:
         self.temporary: list[Path] = []
         self.children: set[int] = set()
         self.said = False  # whether the line is out
+        self.over = threading.Event()
 
     def handle(self, number: int, _: FrameType | None = None) -> None:
         if self.held:  # what is being moved is to be whole
@@ -63,8 +65,7 @@ class _Run:
     def begin_to_end(self) -> None:
         stopping.set()
         # one line is said; what falls over meanwhile says nothing more
-        threading.excepthook = lambda _: None
-        sys.unraisablehook = lambda _: None
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the run
         threading.Thread(target=self._watch, daemon=True).start()
         self.children |= descendants(os.getpid())
         for pid in children(os.getpid()):
@@ -73,8 +74,8 @@ class _Run:
                     os.kill(pid, signal.SIGTERM)
 
     def _watch(self) -> None:
-        time.sleep(PATIENCE)
-        self.end_now()
+        if not self.over.wait(PATIENCE):
+            self.end_now()
 
     def await_children(self) -> None:
         """See the children gone: those that were told to end, and what they had started."""
@@ -136,6 +137,7 @@ def handled(last: bool = False) -> Iterator[_Run]:
         yield _run or _Run()
         return
     _run = run = _Run()
+    stderr = sys.stderr
     ours = [number for number in ENDING if signal.getsignal(number) in _DEFAULTS]
     before = {number: signal.signal(number, run.handle) for number in ours}
     try:
@@ -144,10 +146,22 @@ def handled(last: bool = False) -> Iterator[_Run]:
             if run.came is not None:
                 run.await_children()
     finally:
-        if not last:
+        if last:
+            atexit.register(_ignore, ours)
+        else:
             _run = None
+            run.over.set()
+            if sys.stderr is not stderr:
+                sys.stderr.close()
+                sys.stderr = stderr
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _ignore(numbers: Sequence[int]) -> None:
+    """Python takes its handlers away before it has ended: by then all is done, and said."""
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from w261reg.config import Settings
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError
-from w261reg.files import filled, reserved
+from w261reg.files import check_other, filled, reserved
 from w261reg.fitting import Fit, fit, warm_start
 from w261reg.gradient_check import GradientCheck, check_dataset
 from w261reg.losses import get_loss
@@ -283,6 +283,7 @@ def predict_to(
     out = local_form(out, "out")
     if not out.endswith((".csv", ".parquet")):
         raise InputError(f"out must end in .csv or .parquet, not {out!r}")
+    check_other(out, data)
     source = open_path(data, reading).for_model(len(model.feature_names), ignore_unknown)
     columns, text = model.columns_in(source), out.endswith(".csv")
     predictor = model.predictor.named(prediction_column, source.schema, columns.columns)

@@ -188,6 +188,8 @@ def test_a_signal_waits_for_the_number_of_a_process(
         return started[0]
 
     monkeypatch.setattr(processes.subprocess, "Popen", interrupted)
+    monkeypatch.setattr(signals, "children", lambda pid: set())  # the tests' JVM is one
+    monkeypatch.setattr(signals, "descendants", lambda pid: set())
     (tmp_path / "sleeper.py").write_text("import time; time.sleep(300)")
     environment = {"PYTHONPATH": str(tmp_path)}
     with signals.handled(), signals.working(), pytest.raises(Terminated) as caught:

@@ -125,6 +125,11 @@ def solves(running: Running) -> bool:
     return "iteration   2" in running.err.read_text()
 
 
+def solves_some(running: Running) -> bool:
+    """An iteration of any fit is over."""
+    return "iteration " in running.err.read_text()
+
+
 def writes(running: Running) -> bool:
     """The output is being written."""
     return any(running.folder.glob("results/.*.partial-*"))
