@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.aggregators import (
+    Expected,
     Sample,
     Several,
     Summarise,
@@ -142,7 +143,7 @@ def fit(
         if start is not None and not kind.ignores_start and not objective.satisfied(start):
             log.info("warm start: moved to the nearest coefficients that satisfy the constraints")
     if loss.classification:
-        objective.rider = partial(scorer, loss, rows=summary.rows)
+        objective.rider = partial(scorer, loss, expected=Expected.of(summary))
     result = minimise(solver, objective, start, _monitor, began)
     model = _model(settings, objective, columns, result, choice, classes, spark)
     noise = known_noise(summary.census, columns)
@@ -166,7 +167,7 @@ def _fit_counts(
     model = fit_counts(settings, dataset, columns, spark, began)
     log.info(f"read {model.rows:,} rows x {dataset.n_features:,} features, {dataset.parallelism}")
     scores = scorer(model.loss_object, model.weights, model.intercept)
-    metrics = {"train": metrics_of(scores, dataset.aggregate(scores), model)}
+    metrics = {"train": metrics_of(scores, dataset.aggregate(scores), dataset, model)}
     log.info("%s: %s", model.status, model.message)
     seconds = time.perf_counter() - began
     return Fit(replace(model, metrics=metrics, seconds=seconds), None, columns)
