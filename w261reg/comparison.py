@@ -80,7 +80,7 @@ def translate(
         c = float(theirs[usable[0]] / strengths.scale[usable[0]]) if len(usable) else 1.0
     l1, l2 = strengths.l1 / c, strengths.l2 / c**2
     if loss.quadratic:
-        l2 *= float(summary.sd(divisor)[-1])
+        l2 *= float(summary.sd(divisor)[-1]) or 1.0  # as the convention takes a constant label
     total = l1 + l2
     solver = ("normal" if normal else "l-bfgs") if loss.quadratic else "auto"
     mix = l1 / total if total > 0 else 0.0

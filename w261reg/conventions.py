@@ -51,6 +51,7 @@ class _Given:
     loss: Loss
     summary: Summary
     fit_intercept: bool
+    free: bool
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,19 @@ def _canonical(given: _Given) -> _Terms:
 
 
 def _sd_y(given: _Given, divisor: float, name: str) -> float:
+    """sd(y). That of a constant label is 0, and any number does where weights 0 fit it exactly."""
     sd = float(given.summary.sd(divisor)[-1])
-    if sd == 0.0 and given.reg_param > 0 and given.mix < 1:
+    if sd > 0:
+        return sd
+    fits = given.free and (given.fit_intercept or given.summary.y_mean == 0)
+    if given.reg_param > 0 and given.mix < 1 and not fits:
+        why = "without an intercept" if given.free else "under constraints"
         raise InputError(
             f"the label is constant ({given.summary.y_mean:g}) and convention {name} divides "
-            "reg_param by its standard deviation; use convention canonical"
+            f"reg_param by its standard deviation, which {why} has no meaning (pyspark.ml refuses "
+            "it, too); use convention canonical"
         )
-    return sd if sd > 0 else 1.0
+    return 1.0
 
 
 def _sample_divisor(summary: Summary) -> float:
@@ -191,6 +198,7 @@ def strengths(
     summary: Summary,
     fit_intercept: bool,
     standardization: bool,
+    free: bool = True,
 ) -> Strengths:
     """Translate a strength and a mix into the canonical objective.
 
@@ -200,12 +208,13 @@ def strengths(
         elastic_net_param: the mix, 0 for L2 to 1 for L1.
         loss, summary, fit_intercept: what else the translation depends on.
         standardization: penalise d_j w_j with d_j the standard deviation, rather than w_j.
+        free: whether weights of 0 are allowed; constraints may forbid them.
 
     Raises:
         InputError: the convention has no meaning for these values.
     """
     check_terms(convention, loss, reg_param, elastic_net_param)
-    given = _Given(reg_param, elastic_net_param, loss, summary, fit_intercept)
+    given = _Given(reg_param, elastic_net_param, loss, summary, fit_intercept, free)
     terms = CONVENTIONS[convention].translate(given)
     sd = summary.sd(terms.divisor)[:-1]
     scale = sd if standardization else np.ones_like(sd)

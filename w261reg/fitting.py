@@ -208,12 +208,18 @@ def _fit_groups(
 
 
 def _name_constants(objective: Objective, columns: Columns) -> None:
-    """Warn of features without spread."""
+    """Warn of features without spread; one that is not 0 may be meant as the intercept."""
     constant = np.setdiff1d(np.arange(len(columns.names)), objective.coordinates.active)
-    if len(constant):
-        names = [columns.names[j] for j in constant[:5]]
-        more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
-        log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
+    if not len(constant):
+        return
+    names = [columns.names[j] for j in constant[:5]]
+    more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
+    log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
+    if not objective.fit_intercept and objective.summary.low[constant].any():
+        log.warning(
+            "without an intercept a constant feature is not used as one: leave it out and fit the "
+            "intercept (fit_intercept; without --no-intercept), which is never penalised"
+        )
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def pose(
         summary=summary.repeated(1 / share),
         fit_intercept=settings.fit_intercept,
         standardization=bool(settings.standardization),
+        free=constraints is None or constraints[0].homogeneous,
     )
     terms = extra_penalties(settings)
     extra = []

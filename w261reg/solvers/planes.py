@@ -78,6 +78,7 @@ class Floor:
     shares: Array
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def floor(planes: Planes, ridge: Array) -> Floor:
     """The minimum over theta of the largest plane + sum_j ridge_j theta_j^2 / 2.
 
@@ -90,8 +91,7 @@ def floor(planes: Planes, ridge: Array) -> Floor:
         ridge: (p,) >= 0; 0 for an intercept, if there is one.
     """
     h, free = planes.heights, ridge == 0
-    with np.errstate(over="ignore"):
-        bent = planes.slopes[~free] / np.sqrt(ridge[~free])[:, None]
+    bent = planes.slopes[~free] / np.sqrt(ridge[~free])[:, None]
     flat = planes.slopes[free]
     constraints = np.vstack([np.ones((1, len(h))), flat])
     with one_blas_thread():
@@ -106,7 +106,10 @@ def floor(planes: Planes, ridge: Array) -> Floor:
         theta[free] = multipliers[1:]
         up, curve = float(h @ shares), 0.5 * float(down @ down)
         bound = up - curve - ROUNDING * (float(np.abs(h) @ shares) + curve)
-        return Floor(bound, theta, shares)
+    if not (np.isfinite(bound) and np.isfinite(theta).all()):
+        # units that numbers cannot hold: what is left is the plane 0
+        return Floor(0.0, np.zeros(len(ridge)), np.append(1.0, np.zeros(len(h) - 1)))
+    return Floor(bound, theta, shares)
 
 
 def _balanced(shares: Array, row: Array) -> Array:
