@@ -23,7 +23,7 @@ from w261reg.errors import InputError
 from w261reg.likelihood import Moments, Noise, likelihood
 from w261reg.losses import Loss
 from w261reg.model import Model
-from w261reg.objective import Objective
+from w261reg.objective import MAX_ROUNDING, Objective
 from w261reg.solvers import FitResult
 from w261reg.sources import Columns
 
@@ -44,12 +44,15 @@ def train_metrics(
     if not (np.isfinite(model.weights).all() and np.isfinite(model.intercept).all()):
         return {"rows": model.rows}
     if objective.loss.quadratic:  # the loss and the label's variance say it all
-        mse = 2 * result.evaluation.loss
+        at = result.evaluation
+        if at.rounding > MAX_ROUNDING * at.loss:  # the penalty had digits enough, not the loss
+            at = objective.evaluate(at.theta, 1, "squared error")
+        mse = 2 * at.loss
         variance = float(objective.summary.sd()[-1]) ** 2
         r2 = 1 - mse / variance if variance > 0 else float("nan")
         found = {"rows": model.rows, "mse": mse, "rmse": mse**0.5, "r2": r2}
         if isinstance(objective, Constrained) and noise is None:
-            estimate = objective.noise_variance(result.evaluation)
+            estimate = objective.noise_variance(at)
             found |= {} if estimate is None else {"noise_variance": estimate}
         summary = objective.summary
         moments = Moments(summary.weight, mse / 2, summary.y_mean, variance)

@@ -136,10 +136,11 @@ class ClassificationScores(_Scores, Aggregator[ClassSums]):
         )
 
     @staticmethod
-    def moments(state: ClassSums) -> tuple[float, float, float, float]:
-        """S, mean loss, and mean and variance of the label."""
-        share = float(state.confusion[1].sum()) / state.weight
-        return state.weight, state.loss / state.weight, share, share * (1 - share)
+    def moments(state: ClassSums) -> tuple[float, float, float, float, Array]:
+        """S, mean loss, mean and variance of the label, and the classes' shares (2,)."""
+        shares = state.confusion.sum(axis=1) / state.weight
+        mean, variance = float(shares[1]), float(shares.prod())
+        return state.weight, state.loss / state.weight, mean, variance, shares
 
     def nbytes(self) -> int:
         return max(24 * MAX_SCORES, 80 * HALF) + 4096
