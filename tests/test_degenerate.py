@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import sparse
 
 from tests.problems import example, objective_of
 from w261reg import InputError, train
@@ -181,3 +182,50 @@ def test_a_column_of_ones_without_an_intercept_is_told(
         train(x, RESPONSE, **given)
         train(x * [1, 1, 1, 0], RESPONSE, fit_intercept=False, **given)
         assert says not in caplog.text
+
+
+def test_one_row_of_all_the_weight() -> None:
+    """A sample's divisor is 0; and sums of sparse rows about their mean cancel, below 0 even."""
+    says = r"convention spark divides .* one row has all"
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x = np.column_stack([np.zeros(2), 1e32 * rng.normal(size=2)])
+        weight = np.array([rng.uniform(1, 2), 1e-18])
+        given: dict[str, Any] = {"loss": "cxe", "weight": weight, "reg_param": 0.1, "max_iter": 5}
+        for form in (np.asarray, sparse.csr_array):
+            plain = train(form(x), [2, 1], convention="canonical", **given)
+            assert np.isfinite(plain.objective)
+        with pytest.raises(InputError, match=says):
+            train(x, [2, 1], convention="spark", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"reg_param": 1e300},
+            "reg_param 1e\\+300 of convention canonical is here a strength l2 of",
+        ),
+        ({"reg_param": 1e-300, "elastic_net_param": 1.0}, "a strength l1 of 1e-300, which must be"),
+        ({"reg_param": 1e-300, "convention": "sklearn"}, "is here a strength l2 of"),
+        ({"smooth_param": 1e300}, "the penalty is too strong for numbers"),
+    ],
+)
+def test_strengths_that_no_number_can_hold_are_refused(given: dict[str, Any], says: str) -> None:
+    x = X * [1, 1e-5, 1e-20]
+    for loss in ("bxe", "cxe", "hinge", "squared_hinge"):
+        settings = {"loss": loss, "convention": "canonical", **given}
+        with pytest.raises(InputError, match=says):
+            train(x, LABELS[loss], weight=np.full(30, 1e-20), **settings)
+
+
+@pytest.mark.parametrize("solver", ["momentum", "nesterov", "adagrad", "adam", "sgd", "gd"])
+def test_as_many_features_as_classes_that_vary(solver: str) -> None:
+    """Three classes and one feature of three that varies: three numbers, either way."""
+    x = np.column_stack([X[:, 0], np.ones(30), np.zeros(30)])
+    for intercept in (True, False):
+        given: dict[str, Any] = {"loss": "cxe", "fit_intercept": intercept, "solver": solver}
+        model = train(x, LABELS["cxe"], max_iter=5, step_size=0.1, **given)
+        alone = train(x[:, :1], LABELS["cxe"], max_iter=5, step_size=0.1, **given)
+        np.testing.assert_allclose(model.weights[0], alone.weights[0], rtol=1e-12)
+        assert not model.weights[1:].any()

@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 
 # pyspark.ml's LinearRegression takes its normal equation solver up to here (WeightedLeastSquares)
 SPARK_NORMAL_MAX_FEATURES: Final = 4096
+# strengths with which numbers can hold a penalty
+LEAST, MOST = 1e-152, 1e152
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ def _sklearn(given: _Given) -> _Terms:
     """scikit-learn: C of a classifier; alpha of Ridge (no L1 part), Lasso or ElasticNet."""
     lam, a, weight = given.reg_param, given.mix, given.summary.weight
     if given.loss.classification:
-        return _Terms(a / (lam * weight), (1 - a) / (lam * weight), weight)
+        # a product that underflows is an infinite strength, which is refused
+        inverse = lam * weight or 5e-324
+        return _Terms(a / inverse, (1 - a) / inverse, weight)
     if a == 0:
         return _Terms(0.0, lam / weight, weight)
     return _Terms(lam * a, lam * (1 - a), weight)
@@ -216,6 +220,17 @@ def strengths(
     check_terms(convention, loss, reg_param, elastic_net_param)
     given = _Given(reg_param, elastic_net_param, loss, summary, fit_intercept, free)
     terms = CONVENTIONS[convention].translate(given)
+    for name, strength in (("l1", terms.l1), ("l2", terms.l2)):
+        if strength and not LEAST <= strength <= MOST:
+            raise InputError(
+                f"reg_param {reg_param:g} of convention {convention} is here a strength {name} of "
+                f"{strength:g}, which must be 0, or from {LEAST:g} to {MOST:g}"
+            )
     sd = summary.sd(terms.divisor)[:-1]
+    if standardization and ((sd == 0) & (summary.sd()[:-1] > 0)).any():
+        raise InputError(
+            f"convention {convention} divides squares by S - sum s^2 / S of the weights s, which "
+            f"is {terms.divisor:g} here, for one row has all the weight: use convention canonical"
+        )
     scale = sd if standardization else np.ones_like(sd)
     return Strengths(terms.l1, terms.l2, sd, scale, terms.step)

@@ -19,6 +19,8 @@ class Regularizer:
     along these directions, so whatever curvature is put there changes no step of Newton's method,
     nor any proof, but that none leads along them. `gauge` is such a curvature.
 
+    Strengths and units may be such that a penalty leaves the range of numbers: it is infinite then.
+
     Args:
         penalty: of the weights of one output.
         coordinates: of theta.
@@ -46,14 +48,17 @@ class Regularizer:
         """A function of the weights of one output, (n,) -> (n,), for each: as w."""
         return function(w) if w.ndim == 1 else np.column_stack([function(own) for own in w.T])
 
+    @np.errstate(over="ignore", invalid="ignore")
     def value(self, w: Array) -> float:
         """R of weights (n,) or (n, K)."""
         return float(sum(self.penalty.value(own) for own in np.atleast_2d(w.T)))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def gradient(self, w: Array) -> Array:
         """In theta (p,); at a kink the subgradient that takes sign(0) = 0."""
         return self.to_theta(self._of_each(self.penalty.gradient, w))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def hessian(self, w: Array) -> Array:
         """Away from kinks, in theta (p, p), with the gauge."""
         to = self.coordinates
@@ -84,6 +89,7 @@ class Regularizer:
         block: Array = unit[:, None] * raw[np.ix_(active, active)] * unit
         return block
 
+    @np.errstate(over="ignore", invalid="ignore")
     def diagonal(self, w: Array) -> Array:
         """The diagonal of `hessian` (p,), which may be all that fits in memory; without gauge."""
         to = self.coordinates
@@ -91,6 +97,7 @@ class Regularizer:
         unit = to.unit if raw.ndim == 1 else to.unit[:, None]
         return to.extended(unit * (raw * unit), 0.0)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def distance(self, w: Array, gradient: Array) -> Array:
         """Of a loss's gradient, both raw (n,) or (n, K), from what R allows: as w."""
         if w.ndim == 1:
@@ -98,6 +105,7 @@ class Regularizer:
         both = zip(w.T, gradient.T, strict=True)
         return np.column_stack([self.penalty.residual(own, g) for own, g in both])
 
+    @np.errstate(over="ignore", invalid="ignore")
     def to_theta(self, raw: Array) -> Array:
         """A derivative in w, (n,) or (n, K), as a derivative in theta (p,)."""
         to = self.coordinates

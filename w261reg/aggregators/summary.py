@@ -169,7 +169,9 @@ class Summarise(Aggregator[Summary]):
         if self.gram:
             moments = np.zeros((self.n, self.n), order="F")
             block.add_gram(moments, s, mean[:-1], scale[:-1])
-            squares = np.diagonal(moments).copy()
+            # of sparse rows a difference, which rounding may take below 0
+            squares = np.maximum(np.diagonal(moments), 0.0)
+            np.fill_diagonal(moments, squares)
         else:
             squares = block.squares(s, mean[:-1], scale[:-1])
         return Summary(
