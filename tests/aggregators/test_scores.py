@@ -85,3 +85,20 @@ def test_r2_of_a_constant_label() -> None:
     found = aggregator.metrics(dataset_of(problem).aggregate(aggregator))
     assert np.isnan(found["r2"])
     assert found["mse"] == found["mae"] == 1.0
+
+
+def test_rows_beyond_the_range_of_numbers_are_scored_without_a_word() -> None:
+    """A table that is evaluated is not checked as one that is trained on: no warning, no trace."""
+    x = np.array([[1e200, 1e200], [-1e200, 3.0], [1.0, -1e200], [0.0, 1.0]])
+    y, w = np.array([1.0, 0.0, 1.0, 0.0]), np.array([1e150, -1.0])
+    problem = Problem(x, y, np.ones(4), "bxe", leaves=2)
+    for kind in ("bxe", "squared_hinge"):
+        scores = ClassificationScores(get_loss(kind), w, 0.0)
+        found = scores.metrics(dataset_of(problem).aggregate(scores))
+        assert found["auc"] == 1.0
+    scores = ClassificationScores(get_loss("bxe"), np.array([1e150, -1e150]), 0.0)
+    found = scores.metrics(dataset_of(problem).aggregate(scores))
+    assert np.isnan(found["auc"])  # inf - inf has no place in the order
+    far = RegressionScores(get_loss("mse"), w, 0.0)
+    extreme = dataset_of(problem.but(y=y * 1e200))
+    assert far.metrics(extreme.aggregate(far))["mse"] == np.inf

@@ -109,22 +109,23 @@ class ClassificationScores(_Scores, Aggregator[ClassSums]):
         return ClassSums()
 
     def add(self, state: ClassSums, block: Block) -> ClassSums:
-        if block.rows == 0:
-            return state
-        z = self.predictor(block)
-        s = block.weight
-        label = block.y > 0.5
-        cell = 2 * label.astype(np.int64) + (z[:, 0] > 0)
-        confusion = np.bincount(cell, s, 4).astype(np.float64, copy=False).reshape(2, 2)
-        order = block.row_dot(self.w, self.centre)
-        loss = float(s @ self.loss.value(block.y, z)[:, 0])
-        return ClassSums(
-            state.rows + block.rows,
-            state.weight + float(s.sum()),
-            state.loss + loss,
-            state.confusion + confusion,
-            state.ranks.add(order, label, s, self.scale, self.binned),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            if block.rows == 0:
+                return state
+            z = self.predictor(block)
+            s = block.weight
+            label = block.y > 0.5
+            cell = 2 * label.astype(np.int64) + (z[:, 0] > 0)
+            confusion = np.bincount(cell, s, 4).astype(np.float64, copy=False).reshape(2, 2)
+            order = block.row_dot(self.w, self.centre)
+            loss = float(s @ self.loss.value(block.y, z)[:, 0])
+            return ClassSums(
+                state.rows + block.rows,
+                state.weight + float(s.sum()),
+                state.loss + loss,
+                state.confusion + confusion,
+                state.ranks.add(order, label, s, self.scale, self.binned),
+            )
 
     def merge(self, left: ClassSums, right: ClassSums) -> ClassSums:
         return ClassSums(
@@ -183,10 +184,11 @@ class RankAgain(Aggregator[Exact | Grid]):
         return self.plan.zero()
 
     def add(self, state: Exact | Grid, block: Block) -> Exact | Grid:
-        if block.rows == 0:
-            return state
-        keys = ordered_key(block.row_dot(self.w, self.centre))
-        return self.plan.add(state, keys, block.y > 0.5, block.weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if block.rows == 0:
+                return state
+            keys = ordered_key(block.row_dot(self.w, self.centre))
+            return self.plan.add(state, keys, block.y > 0.5, block.weight)
 
     def merge(self, left: Exact | Grid, right: Exact | Grid) -> Exact | Grid:
         return left.merge(right)  # type: ignore[arg-type]  # both are of the plan's kind
@@ -216,21 +218,22 @@ class RegressionScores(_Scores, Aggregator[RegressionSums]):
         return RegressionSums()
 
     def add(self, state: RegressionSums, block: Block) -> RegressionSums:
-        if block.rows == 0:
-            return state
-        s, y = block.weight, block.y
-        error = self.loss.mean(self.predictor(block))[:, 0] - y
-        weight = float(s.sum())
-        mean = float(s @ y) / weight
-        own = RegressionSums(
-            block.rows,
-            weight,
-            float(s @ error**2),
-            float(s @ np.abs(error)),
-            mean,
-            float(s @ (y - mean) ** 2),
-        )
-        return self.merge(state, own)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if block.rows == 0:
+                return state
+            s, y = block.weight, block.y
+            error = self.loss.mean(self.predictor(block))[:, 0] - y
+            weight = float(s.sum())
+            mean = float(s @ y) / weight
+            own = RegressionSums(
+                block.rows,
+                weight,
+                float(s @ error**2),
+                float(s @ np.abs(error)),
+                mean,
+                float(s @ (y - mean) ** 2),
+            )
+            return self.merge(state, own)
 
     def merge(self, left: RegressionSums, right: RegressionSums) -> RegressionSums:
         if left.rows == 0 or right.rows == 0:
@@ -244,7 +247,7 @@ class RegressionScores(_Scores, Aggregator[RegressionSums]):
             left.squares + right.squares,
             left.absolute + right.absolute,
             left.y_mean + delta * share,
-            left.y_squares + right.y_squares + delta**2 * left.weight * share,
+            left.y_squares + right.y_squares + delta * delta * left.weight * share,
         )
 
     @staticmethod
