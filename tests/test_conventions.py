@@ -387,14 +387,50 @@ def test_habit_of_standardizing(convention: str) -> None:
     assert not np.allclose(model.weights, other.weights, rtol=1e-6)
 
 
-@pytest.mark.parametrize("convention", ["spark", "spark-lbfgs", "glmnet"])
-def test_constant_label_is_an_error_where_its_sd_divides(convention: str) -> None:
+@pytest.mark.parametrize("rows", [80, 1])
+@pytest.mark.parametrize("mix", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("convention", sorted(CONVENTIONS.keys() - {"homework"}))
+def test_a_constant_label_is_the_intercept(convention: str, mix: float, rows: int) -> None:
+    """As in pyspark.ml, by either solver: weights 0 fit it exactly, whatever the strength."""
+    whole = example("mse")
+    for value in (3.0, 0.0, -1e9):
+        problem = whole.but(
+            x=whole.x[:rows], y=np.full(rows, value), weight=whole.weight[:rows], leaves=1
+        )
+        model = fitted(problem, convention, reg_param=0.1, elastic_net_param=mix)
+        assert not model.weights.any()
+        assert model.intercept == value
+        assert model.objective == 0
+        assert model.suboptimality_bound == 0
+
+
+@pytest.mark.parametrize("convention", ["spark", "spark-lbfgs"])
+def test_a_constant_label_without_an_intercept(convention: str) -> None:
     problem = example("mse").but(y=np.full(80, 3.0))
+
+    def without(problem: Problem, name: str, **settings: Any) -> Model:
+        return fitted(problem, name, **settings, fit_intercept=False)
+
     with pytest.raises(InputError, match=r"the label is constant \(3\).*canonical"):
-        fitted(problem, convention, reg_param=0.1)
-    fitted(problem, convention, reg_param=0.0)  # nothing is divided
-    fitted(problem, convention, reg_param=0.1, elastic_net_param=1.0)
-    fitted(problem, "canonical", reg_param=0.1)
+        without(problem, convention, reg_param=0.1)
+    without(problem, convention, reg_param=0.0)  # nothing is divided
+    without(problem, convention, reg_param=0.1, elastic_net_param=1.0)
+    without(problem, "canonical", reg_param=0.1)
+    assert not without(problem.but(y=np.zeros(80)), convention, reg_param=0.1).weights.any()
+
+
+@pytest.mark.parametrize("rhs", [0, 1])
+def test_a_constant_label_under_constraints(rhs: float) -> None:
+    """Where they forbid weights of 0, the strength decides, and there is none."""
+    problem = example("mse").but(y=np.full(80, 3.0))
+    equations = [{"rhs": rhs, "coefficients": {"x1": 1, "x2": 1}}]
+    given = {"label": problem.y, "loss": "mse", "reg_param": 0.1, "constraints": equations}
+    if rhs == 0:
+        assert not train(problem.x, **given).weights.any()
+        return
+    with pytest.raises(InputError, match=r"constant .* under constraints has no meaning"):
+        train(problem.x, **given)
+    assert train(problem.x, **given, convention="canonical").weights[:2].sum() == pytest.approx(1)
 
 
 def test_glmnet_without_intercept_divides_by_the_root_mean_square() -> None:

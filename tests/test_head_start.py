@@ -149,7 +149,7 @@ def test_strengths_are_those_of_all_rows(convention: str) -> None:
         ),
         pytest.param(lambda x, y: (x, np.r_[1 - y[:1000], y[1000:]]), id="the other way round"),
         pytest.param(
-            lambda x, y: (np.c_[x[:, :3], np.r_[np.zeros(1000), x[1000:, 3] * 1e200]], y),
+            lambda x, y: (np.c_[x[:, :3], np.r_[np.zeros(1000), x[1000:, 3] * 1e150]], y),
             id="constant, then large",
         ),
     ],

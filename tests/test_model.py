@@ -137,7 +137,7 @@ def test_metrics_of_the_training_rows() -> None:
         ({"convention": "R"}, "convention must be one of"),
         ({"solver": "magic"}, "solver must be one of"),
         ({"max_iter": -1}, "max_iter must be an integer >= 0"),
-        ({"tol": 0}, "tol must be > 0"),
+        ({"tol": -1}, "tol must be >= 0"),
         ({"solver": "newton", "step_size": 0.1}, "step_size is for solver adagrad, adam, gd"),
         ({"regparam": 0.1}, "'regparam' is not a setting"),
         ({"loss": "mse", "solver": "newton", "elastic_net_param": 1.0}, "without an L1 part"),

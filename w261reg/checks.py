@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from w261reg.aggregators import Summary
 from w261reg.blocks import Census
 from w261reg.blocks.census import MAX_CLASSES, MAX_LABELS
@@ -11,6 +13,11 @@ from w261reg.sources import Columns
 
 # a label of more values than these, with fractions among them, is a quantity
 MOST_FRACTIONS = 20
+# sizes of weights, features and labels whose squares are still numbers
+SMALLEST, LARGEST = 1e-152, 1e152
+IN_RANGE = f"from {SMALLEST:g} to {LARGEST:g}"
+# share of a feature's standard deviation that storage may round its values by
+MOST_ROUNDED = 1e-4
 
 
 def check_census(census: Census, columns: Columns) -> None:
@@ -97,8 +104,10 @@ def check_summary(summary: Summary, columns: Columns, loss: Loss) -> list[Any] |
     check_census(summary.census, columns)
     if summary.rows == 0:
         raise InputError(f"weight column {columns.weight!r} is 0 in every row")
+    _check_weights(summary, columns)
+    _check_features(summary, columns)
     if not loss.classification:
-        _check_range(summary, columns, loss)
+        _check_label(summary, columns, loss)
         return None
     if loss.multiclass:
         return list(columns.levels or ())
@@ -125,14 +134,74 @@ def check_summary(summary: Summary, columns: Columns, loss: Loss) -> list[Any] |
     return [_integral(negative), _integral(wanted)]
 
 
-def _check_range(summary: Summary, columns: Columns, loss: Loss) -> None:
-    """Raise InputError where a label is not in the loss's range."""
+def _check_weights(summary: Summary, columns: Columns) -> None:
+    """Raise InputError where sums over the rows would leave the range of numbers."""
+    if SMALLEST <= summary.weight <= LARGEST:
+        return
+    if columns.sigma is not None:
+        raise InputError(
+            f"sigma column {columns.sigma!r}: the sum of weight / sigma^2 is {summary.weight:g} "
+            f"and must be {IN_RANGE}: measure the label and sigma in another unit"
+        )
+    raise InputError(
+        f"weight column {columns.weight!r}: the sum of the weights is {summary.weight:g} and must "
+        f"be {IN_RANGE}: multiply them by a power of ten, which changes no mean"
+    )
+
+
+def _check_features(summary: Summary, columns: Columns) -> None:
+    """Raise InputError for a feature whose squares are no numbers, or that storage has spoilt."""
+    low, high, sd = summary.low[:-1], summary.high[:-1], summary.sd()[:-1]
+    varies = low < high
+    # written so that NaN is refused
+    large = varies & ~((np.maximum(np.abs(low), np.abs(high)) <= LARGEST) & (sd <= LARGEST))
+    if large.any():
+        j = int(np.flatnonzero(large)[0])
+        raise InputError(
+            f"feature column {columns.names[j]!r} has values from {low[j]:g} to {high[j]:g}, which "
+            f"must be of a size up to {LARGEST:g}: measure it in another unit"
+        )
+    small = varies & (sd > 0) & (sd < SMALLEST)
+    if small.any():
+        j = int(np.flatnonzero(small)[0])
+        raise InputError(
+            f"feature column {columns.names[j]!r} has a standard deviation of {sd[j]:g}, which "
+            f"must be {IN_RANGE}, or 0: measure it in another unit"
+        )
+    rounding = summary.census.rounding
+    if rounding is None:
+        return
+    lost = np.sqrt(rounding / summary.weight)
+    spoilt = lost > MOST_ROUNDED * sd
+    if spoilt.any():
+        j = int(np.flatnonzero(spoilt)[0])
+        raise InputError(
+            f"storage float32 rounds feature column {columns.names[j]!r} by {lost[j]:.2g} a row, "
+            f"more than {MOST_ROUNDED:g} of its standard deviation, {sd[j]:.2g} as stored: use "
+            "storage float64"
+        )
+
+
+def _check_label(summary: Summary, columns: Columns, loss: Loss) -> None:
+    """Raise InputError where a label is not in the loss's range, or its squares are no numbers."""
     low, high = loss.label_range
     least, most = float(summary.low[-1]), float(summary.high[-1])
+    where = f"label column {columns.label!r}"
     if least < low or most > high:
         raise InputError(
-            f"label column {columns.label!r} has values from {least:g} to {most:g}; loss "
+            f"{where} has values from {least:g} to {most:g}; loss "
             f"{loss.name} needs labels from {low:g} to {high:g}"
+        )
+    if not max(abs(least), abs(most)) <= LARGEST:
+        raise InputError(
+            f"{where} has values from {least:g} to {most:g}, which must be of a size up to "
+            f"{LARGEST:g}: measure it in another unit"
+        )
+    sd = float(summary.sd()[-1])
+    if least < most and sd < SMALLEST:
+        raise InputError(
+            f"{where} has a standard deviation of {sd:g}, which must be {IN_RANGE}, or 0: measure "
+            "it in another unit"
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.aggregators import Several
+from w261reg.aggregators import Expected, Several
 from w261reg.config import Settings
 from w261reg.conventions import SPARK_NORMAL_MAX_FEATURES, Strengths
 from w261reg.datasets.failure import spark_failures
@@ -16,7 +16,7 @@ from w261reg.errors import InputError
 from w261reg.fitting import Fit
 from w261reg.model import Model
 from w261reg.objective import Objective
-from w261reg.scoring import scorer
+from w261reg.scoring import scored, scorer
 from w261reg.sources import Columns
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def translate(
         c = float(theirs[usable[0]] / strengths.scale[usable[0]]) if len(usable) else 1.0
     l1, l2 = strengths.l1 / c, strengths.l2 / c**2
     if loss.quadratic:
-        l2 *= float(summary.sd(divisor)[-1])
+        l2 *= float(summary.sd(divisor)[-1]) or 1.0  # as the convention takes a constant label
     total = l1 + l2
     solver = ("normal" if normal else "l-bfgs") if loss.quadratic else "auto"
     mix = l1 / total if total > 0 else 0.0
@@ -239,13 +239,16 @@ def compare_answers(fit: Fit, theirs: SparkAnswer, version: str) -> dict[str, An
     ours, objective = fit.model, fit.objective
     theta = objective.coordinates.theta
     at = np.column_stack([theta(ours.weights, ours.intercept), theta(theirs.w, theirs.intercept)])
+    expected = Expected.of(objective.summary)
     parts = [
-        scorer(objective.loss, ours.weights, ours.intercept),
-        scorer(objective.loss, theirs.w, theirs.intercept),
+        scorer(objective.loss, ours.weights, ours.intercept, expected),
+        scorer(objective.loss, theirs.w, theirs.intercept, expected),
     ]
     objectives = objective.values(at, "both answers")
     states = objective.dataset.aggregate(Several(*parts))
-    metrics = [part.metrics(state) for part, state in zip(parts, states, strict=True)]
+    metrics = [
+        scored(part, state, objective.dataset) for part, state in zip(parts, states, strict=True)
+    ]
     largest = max(float(np.max(np.abs(ours.weights), initial=0.0)), np.finfo(float).tiny)
     return {
         "problem": _problem(ours),

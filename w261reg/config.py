@@ -73,7 +73,8 @@ class Settings:
         batch_rows: rows of a mini-batch; None is all rows (sgd: 32).
         seed: of the order of rows in mini-batches; None is 0.
         max_iter: the most iterations.
-        tol: the scale-free optimality residual, or relative duality gap, at which to stop.
+        tol: the scale-free optimality residual, or relative duality gap, at which to stop; 0 is
+            where rounding allows no further step.
         warm_start: a model to start from.
         aggregation_depth: levels of merging in a pass; None chooses.
         storage: type of the packed features: float64, or float32 at half the size of dense rows;
@@ -154,7 +155,7 @@ class Settings:
             self,
             reg_param=_number("reg_param", self.reg_param, low=0.0),
             elastic_net_param=_number("elastic_net_param", self.elastic_net_param, 0.0, 1.0),
-            tol=_number("tol", self.tol, 0.0, above=True),
+            tol=_number("tol", self.tol, 0.0),
             max_iter=_integer("max_iter", self.max_iter, 0),
             collect_bytes=_integer("collect_bytes", self.collect_bytes, 0),
             penalties={k: _number(k, v, 0.0) for k, v in self.penalties.items()},

@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 
 # pyspark.ml's LinearRegression takes its normal equation solver up to here (WeightedLeastSquares)
 SPARK_NORMAL_MAX_FEATURES: Final = 4096
+# strengths with which numbers can hold a penalty
+LEAST, MOST = 1e-152, 1e152
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class _Given:
     loss: Loss
     summary: Summary
     fit_intercept: bool
+    free: bool
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,19 @@ def _canonical(given: _Given) -> _Terms:
 
 
 def _sd_y(given: _Given, divisor: float, name: str) -> float:
+    """sd(y). That of a constant label is 0, and any number does where weights 0 fit it exactly."""
     sd = float(given.summary.sd(divisor)[-1])
-    if sd == 0.0 and given.reg_param > 0 and given.mix < 1:
+    if sd > 0:
+        return sd
+    fits = given.free and (given.fit_intercept or given.summary.y_mean == 0)
+    if given.reg_param > 0 and given.mix < 1 and not fits:
+        why = "without an intercept" if given.free else "under constraints"
         raise InputError(
             f"the label is constant ({given.summary.y_mean:g}) and convention {name} divides "
-            "reg_param by its standard deviation; use convention canonical"
+            f"reg_param by its standard deviation, which {why} has no meaning (pyspark.ml refuses "
+            "it, too); use convention canonical"
         )
-    return sd if sd > 0 else 1.0
+    return 1.0
 
 
 def _sample_divisor(summary: Summary) -> float:
@@ -119,7 +128,9 @@ def _sklearn(given: _Given) -> _Terms:
     """scikit-learn: C of a classifier; alpha of Ridge (no L1 part), Lasso or ElasticNet."""
     lam, a, weight = given.reg_param, given.mix, given.summary.weight
     if given.loss.classification:
-        return _Terms(a / (lam * weight), (1 - a) / (lam * weight), weight)
+        # a product that underflows is an infinite strength, which is refused
+        inverse = lam * weight or 5e-324
+        return _Terms(a / inverse, (1 - a) / inverse, weight)
     if a == 0:
         return _Terms(0.0, lam / weight, weight)
     return _Terms(lam * a, lam * (1 - a), weight)
@@ -191,6 +202,7 @@ def strengths(
     summary: Summary,
     fit_intercept: bool,
     standardization: bool,
+    free: bool = True,
 ) -> Strengths:
     """Translate a strength and a mix into the canonical objective.
 
@@ -200,13 +212,25 @@ def strengths(
         elastic_net_param: the mix, 0 for L2 to 1 for L1.
         loss, summary, fit_intercept: what else the translation depends on.
         standardization: penalise d_j w_j with d_j the standard deviation, rather than w_j.
+        free: whether weights of 0 are allowed; constraints may forbid them.
 
     Raises:
         InputError: the convention has no meaning for these values.
     """
     check_terms(convention, loss, reg_param, elastic_net_param)
-    given = _Given(reg_param, elastic_net_param, loss, summary, fit_intercept)
+    given = _Given(reg_param, elastic_net_param, loss, summary, fit_intercept, free)
     terms = CONVENTIONS[convention].translate(given)
+    for name, strength in (("l1", terms.l1), ("l2", terms.l2)):
+        if strength and not LEAST <= strength <= MOST:
+            raise InputError(
+                f"reg_param {reg_param:g} of convention {convention} is here a strength {name} of "
+                f"{strength:g}, which must be 0, or from {LEAST:g} to {MOST:g}"
+            )
     sd = summary.sd(terms.divisor)[:-1]
+    if standardization and ((sd == 0) & (summary.sd()[:-1] > 0)).any():
+        raise InputError(
+            f"convention {convention} divides squares by S - sum s^2 / S of the weights s, which "
+            f"is {terms.divisor:g} here, for one row has all the weight: use convention canonical"
+        )
     scale = sd if standardization else np.ones_like(sd)
     return Strengths(terms.l1, terms.l2, sd, scale, terms.step)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.aggregators import (
+    Expected,
     Sample,
     Several,
     Summarise,
@@ -148,7 +149,7 @@ def fit(
         if start is not None and not kind.ignores_start and not objective.satisfied(start):
             log.info("warm start: moved to the nearest coefficients that satisfy the constraints")
     if loss.classification:
-        objective.rider = partial(scorer, loss, rows=summary.rows)
+        objective.rider = partial(scorer, loss, expected=Expected.of(summary))
     result, choice = relay(choice, solver_of, objective, start, _monitor, began)
     model = _model(settings, objective, columns, result, choice, classes, spark)
     noise = known_noise(summary.census, columns)
@@ -172,7 +173,7 @@ def _fit_counts(
     model = fit_counts(settings, dataset, columns, spark, began)
     log.info(f"read {model.rows:,} rows x {dataset.n_features:,} features, {dataset.parallelism}")
     scores = scorer(model.loss_object, model.weights, model.intercept)
-    metrics = {"train": metrics_of(scores, dataset.aggregate(scores), model)}
+    metrics = {"train": metrics_of(scores, dataset.aggregate(scores), dataset, model)}
     log.info("%s: %s", model.status, model.message)
     seconds = time.perf_counter() - began
     return Fit(replace(model, metrics=metrics, seconds=seconds), None, columns)
@@ -214,12 +215,18 @@ def _fit_groups(
 
 
 def _name_constants(objective: Objective, columns: Columns) -> None:
-    """Warn of features without spread."""
+    """Warn of features without spread; one that is not 0 may be meant as the intercept."""
     constant = np.setdiff1d(np.arange(len(columns.names)), objective.coordinates.active)
-    if len(constant):
-        names = [columns.names[j] for j in constant[:5]]
-        more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
-        log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
+    if not len(constant):
+        return
+    names = [columns.names[j] for j in constant[:5]]
+    more = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
+    log.warning("constant, so coefficient 0: %s%s", ", ".join(names), more)
+    if not objective.fit_intercept and objective.summary.low[constant].any():
+        log.warning(
+            "without an intercept a constant feature is not used as one: leave it out and fit the "
+            "intercept (fit_intercept; without --no-intercept), which is never penalised"
+        )
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Moments:
         weight: S.
         loss: mean loss of the model.
         y_mean, y_variance: of the label, by weight; the variance over S.
-        shares: of several classes, by weight (K,).
+        shares: of the classes, by weight (K,); of two, None is what `y_mean` tells.
     """
 
     weight: float
@@ -81,8 +81,10 @@ def likelihood(
     parameters = nonzero + fit_intercept
     if loss.family == "bernoulli":
         log_likelihood = -rows.weight * rows.loss
-        p = rows.y_mean if fit_intercept else 0.5
-        null = float(entr(p) + entr(1 - p))
+        shares = rows.shares
+        if shares is None:
+            shares = np.array([1 - rows.y_mean, rows.y_mean])
+        null = float(entr(shares).sum()) if fit_intercept else math.log(2)
         null_deviance, residual_deviance = 2 * rows.weight * null, -2 * log_likelihood
     elif loss.family == "multinomial":
         assert rows.shares is not None

@@ -10,6 +10,8 @@ from w261reg.losses import Loss
 from w261reg.scaling import Coordinates
 
 Array = NDArray[np.float64]
+# of the label 0 in the weight of all rows: at this share its covariances are known to 1e-8
+LEAST_SHARE = 1e-8
 
 
 class NullModel:
@@ -35,7 +37,9 @@ class NullModel:
 
     def _start(self) -> Array:
         theta = np.zeros(self.coordinates.p)
-        if self.fit_intercept:
+        if self.fit_intercept and self._by_class:
+            theta[-1] = self.loss.null_of_classes(*self._shares.tolist())
+        elif self.fit_intercept:
             theta[-1] = self.loss.null_predictor(self.summary.y_mean)
         return theta
 
@@ -45,12 +49,18 @@ class NullModel:
 
     @property
     def _by_class(self) -> bool:
-        return self.loss.classification and not self.loss.canonical
+        return self.loss.classification
 
     @property
     def known(self) -> bool:
-        """Whether moments give value and gradient."""
-        return self.loss.canonical or self.loss.classification
+        """Whether moments give value and gradient.
+
+        Where nearly all weight is on the label 1, its mean rounds the other's share, and so do the
+        covariances with the label.
+        """
+        if self._by_class:
+            return bool(self._shares[0] > LEAST_SHARE)
+        return self.loss.canonical
 
     @property
     def even(self) -> bool:
@@ -67,7 +77,10 @@ class NullModel:
 
     @property
     def _shares(self) -> Array:
-        return np.array([1.0 - self.summary.y_mean, self.summary.y_mean])
+        """Of the labels 0 and 1, each to its own digits, which 1 - mean loses for a mean near 1."""
+        mean, variance = self.summary.y_mean, float(self.summary.sd()[-1]) ** 2
+        below = variance / mean if mean > 0.5 else 1.0 - mean
+        return np.array([below, mean])
 
     def mean(self) -> float:
         """mu: the prediction for every row."""
@@ -114,12 +127,10 @@ class NullModel:
         return float(self.loss.curvature(y, z)[0, 0])
 
     def slope(self) -> float | Array:
-        """Derivative of the mean loss in the intercept; not 0 where the best one is at a kink."""
-        if self.fit_intercept and not self.loss.kinked:
-            return 0.0
+        """Derivative of the mean loss in the intercept; 0 at the best one, but for a kink."""
         if self._by_class:
             return float(self._shares @ self._of_classes()[1])
-        return self.mean() - self.summary.y_mean
+        return 0.0 if self.fit_intercept else self.mean() - self.summary.y_mean
 
     def gradient(self) -> Array:
         """Gradient of the mean loss in raw w at a fixed centred intercept, active features only."""

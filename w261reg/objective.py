@@ -178,8 +178,9 @@ class Objective(Posed):
         """Of the mean losses of k models, in theta (p, k)."""
         to, outputs = self.coordinates, self.loss.outputs
         raw = to.unit[:, None] * (sums.gradient[to.active] / weight)
-        # (n_active, k K) as (K n_active, k)
-        slopes = raw.reshape(len(raw), -1, outputs).transpose(2, 0, 1).reshape(to.slopes, -1)
+        # (n_active, k K) as (K n_active, k); n_active may be 0
+        k = raw.shape[1] // outputs
+        slopes = raw.reshape(len(raw), k, outputs).transpose(2, 0, 1).reshape(to.slopes, k)
         if not self.fit_intercept:
             return slopes
         return np.vstack([slopes, sums.intercept.reshape(-1, outputs).T / weight])

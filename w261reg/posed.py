@@ -217,7 +217,8 @@ class Posed:
     def max_l1(self) -> float:
         """The largest useful l1: above it all weights are 0. From the covariances."""
         scale = self.strengths.scale[self.coordinates.active]
-        largest = np.abs(self.null.gradient()).reshape(len(scale), -1).max(axis=1, initial=0.0)
+        gradient = np.abs(self.null.gradient())
+        largest = gradient if gradient.ndim == 1 else gradient.max(axis=1, initial=0.0)
         return float(np.max(largest / scale, initial=0.0))
 
     # --- an evaluation out of the loss and its derivatives ----------------------------------------

@@ -57,6 +57,7 @@ def pose(
         summary=summary.repeated(1 / share),
         fit_intercept=settings.fit_intercept,
         standardization=bool(settings.standardization),
+        free=constraints is None or constraints[0].homogeneous,
     )
     terms = extra_penalties(settings)
     extra = []
@@ -66,7 +67,21 @@ def pose(
         extra.append(penalty if order is None else penalty.along(order))
     intercept = settings.fit_intercept
     posed = (dataset, loss, summary, canonical, intercept, tuple(extra), sample, every)
-    return Objective(*posed) if constraints is None else Constrained(*constraints, *posed)
+    objective = Objective(*posed) if constraints is None else Constrained(*constraints, *posed)
+    _check_penalty(objective)
+    return objective
+
+
+def _check_penalty(objective: Objective) -> None:
+    """Raise InputError where numbers cannot hold the penalty in units of the features' size."""
+    bend = objective.regularizer.diagonal(objective.zero)
+    if np.isfinite(bend).all() and np.isfinite(objective.kink).all():
+        return
+    raise InputError(
+        "the penalty is too strong for numbers: its strengths, over the size of the smallest "
+        "feature or its square, are infinite; take weaker ones, or measure the feature in another "
+        "unit"
+    )
 
 
 def feature_constraints(

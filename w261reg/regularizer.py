@@ -19,6 +19,8 @@ class Regularizer:
     along these directions, so whatever curvature is put there changes no step of Newton's method,
     nor any proof, but that none leads along them. `gauge` is such a curvature.
 
+    Strengths and units may be such that a penalty leaves the range of numbers: it is infinite then.
+
     Args:
         penalty: of the weights of one output.
         coordinates: of theta.
@@ -48,21 +50,24 @@ class Regularizer:
 
     def value(self, w: Array) -> float:
         """R of weights (n,) or (n, K)."""
-        return float(sum(self.penalty.value(own) for own in np.atleast_2d(w.T)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(sum(self.penalty.value(own) for own in np.atleast_2d(w.T)))
 
     def gradient(self, w: Array) -> Array:
         """In theta (p,); at a kink the subgradient that takes sign(0) = 0."""
-        return self.to_theta(self._of_each(self.penalty.gradient, w))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.to_theta(self._of_each(self.penalty.gradient, w))
 
     def hessian(self, w: Array) -> Array:
         """Away from kinks, in theta (p, p), with the gauge."""
-        to = self.coordinates
-        n = len(to.active)
-        total = np.zeros((to.p, to.p))
-        for k, own in enumerate(np.atleast_2d(w.T)):
-            block = slice(k * n, (k + 1) * n)
-            total[block, block] = self._block(self.penalty.hessian(own))
-        return total + self.gauge() if to.outputs > 1 else total
+        with np.errstate(over="ignore", invalid="ignore"):
+            to = self.coordinates
+            n = len(to.active)
+            total = np.zeros((to.p, to.p))
+            for k, own in enumerate(np.atleast_2d(w.T)):
+                block = slice(k * n, (k + 1) * n)
+                total[block, block] = self._block(self.penalty.hessian(own))
+            return total + self.gauge() if to.outputs > 1 else total
 
     def gauge(self) -> Array:
         """The gauge in theta (p, p): for each coordinate, its size times the outputs' (1 1')."""
@@ -86,20 +91,23 @@ class Regularizer:
 
     def diagonal(self, w: Array) -> Array:
         """The diagonal of `hessian` (p,), which may be all that fits in memory; without gauge."""
-        to = self.coordinates
-        raw = self._of_each(self.penalty.diagonal, w)[to.active]
-        unit = to.unit if raw.ndim == 1 else to.unit[:, None]
-        return to.extended(unit * (raw * unit), 0.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            to = self.coordinates
+            raw = self._of_each(self.penalty.diagonal, w)[to.active]
+            unit = to.unit if raw.ndim == 1 else to.unit[:, None]
+            return to.extended(unit * (raw * unit), 0.0)
 
     def distance(self, w: Array, gradient: Array) -> Array:
         """Of a loss's gradient, both raw (n,) or (n, K), from what R allows: as w."""
-        if w.ndim == 1:
-            return self.penalty.residual(w, gradient)
-        both = zip(w.T, gradient.T, strict=True)
-        return np.column_stack([self.penalty.residual(own, g) for own, g in both])
+        with np.errstate(over="ignore", invalid="ignore"):
+            if w.ndim == 1:
+                return self.penalty.residual(w, gradient)
+            both = zip(w.T, gradient.T, strict=True)
+            return np.column_stack([self.penalty.residual(own, g) for own, g in both])
 
     def to_theta(self, raw: Array) -> Array:
         """A derivative in w, (n,) or (n, K), as a derivative in theta (p,)."""
-        to = self.coordinates
-        unit = to.unit if raw.ndim == 1 else to.unit[:, None]
-        return to.extended(unit * raw[to.active], 0.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            to = self.coordinates
+            unit = to.unit if raw.ndim == 1 else to.unit[:, None]
+            return to.extended(unit * raw[to.active], 0.0)

@@ -136,9 +136,10 @@ class Coordinates:
         if theta.ndim == 1:
             u = self.columns(theta[: self.slopes])
         else:
-            n = len(self.active)
-            # (K n_active, k) as (n_active, k K)
-            u = theta[: self.slopes].reshape(self.outputs, n, -1).transpose(1, 2, 0).reshape(n, -1)
+            n, k = len(self.active), theta.shape[1]
+            # (K n_active, k) as (n_active, k K); n_active may be 0
+            u = theta[: self.slopes].reshape(self.outputs, n, k).transpose(1, 2, 0)
+            u = u.reshape(n, k * self.outputs)
         w = np.zeros((self.n_features, *u.shape[1:]))
         w[self.active] = u * (self.unit if u.ndim == 1 else self.unit[:, None])
         return w

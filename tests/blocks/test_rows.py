@@ -153,3 +153,27 @@ def test_the_census_of_rounding_adds_up() -> None:
         assert both.rounding is not None
         assert both.rounding.tolist() == [4.0, 7.0]
     assert Census().merge(Census()).rounding is None
+
+
+@pytest.mark.parametrize("storage", [np.float64, np.float32])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_times_weights_hang_on_the_row_alone(kind: str, storage: Any) -> None:
+    """The same bits in any block and at any place in it, where a matrix product has others."""
+    x = raw(LONG)
+    x[:, 2] = 4.0 + x[:, 3] / 2**40  # a column whose origin differs from block to block
+    x = np.float32(x).astype(float) if storage == np.float32 else x
+    w, centre = np.array([0.3, 1e-6, -2.0, 0.0, 1e-4, 7.0]), np.zeros(N)
+    centre[1] = 1e6
+    whole = make(kind, x).stored_as(storage).row_dot(w, centre)
+    exact = [sum(map(float, (row - centre) * w)) for row in x]
+    if storage == np.float64:
+        np.testing.assert_array_equal(whole, exact)
+    rng = np.random.default_rng(9)
+    for rows in (1, 2, 3, 8, 17, 600):
+        some = np.sort(rng.choice(LONG, rows, replace=False))
+        own = make(kind, x).stored_as(storage).take(some).row_dot(w, centre)
+        np.testing.assert_array_equal(own, whole[some])
+        if storage == np.float64:
+            np.testing.assert_array_equal(make(kind, x[some]).row_dot(w, centre), whole[some])
+    assert make(kind, x[:0]).row_dot(w, centre).shape == (0,)
+    np.testing.assert_array_equal(make(kind, x).row_dot(np.zeros(N), centre), np.zeros(LONG))

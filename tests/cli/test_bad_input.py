@@ -210,7 +210,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "seed text": (("--solver", "sgd", "--seed", "x"), ("seed must be an integer", "'x'")),
     "seed too large": (
         ("--solver", "sgd", "--seed", str(2**63)), ("seed must be an integer in [0,",)),
-    "tol 0": (("--tol", "0"), ("tol must be > 0",)),
+    "tol below 0": (("--tol=-1e-9",), ("tol must be >= 0, not -1e-09",)),
     "tol nan": (("--tol", "nan"), ("tol",)),
     "max-iter < 0": (("--max-iter", "-1"), ("max_iter must be an integer >= 0",)),
     "max-iter 1.5": (("--max-iter", "1.5"), ("max_iter must be an integer >= 0",)),

@@ -27,6 +27,7 @@ from w261reg.evaluation import Evaluation
 from w261reg.losses import get_loss
 from w261reg.objective import Objective
 from w261reg.solvers import SOLVERS, FirstPass, FitResult, Solver, Status, minimise
+from w261reg.solvers.base import start_at
 
 Array = NDArray[np.float64]
 SMOOTH_CLASSIFIERS = sorted(
@@ -486,3 +487,44 @@ def test_a_first_order_solver_that_runs_out_of_iterations_says_separated(solver:
     assert (model.status, model.n_iter) == ("separated", 4)
     mixed = train(x, 1 - np.roll(y, 2), loss="bxe", solver=solver, max_iter=1, tol=1e-14)
     assert mixed.status == "max_iter"
+
+
+@pytest.mark.parametrize("minority", [0.0, 1.0])
+@pytest.mark.parametrize("share", [1e-6, 1e-12, 1e-18])
+@pytest.mark.parametrize("loss", ["bxe", "squared_hinge", "hinge"])
+def test_a_class_of_next_to_no_weight_keeps_its_digits(
+    loss: str, share: float, minority: float
+) -> None:
+    """The label's mean would round its share to 0: F of 4e-16 beside a proof of 6e-30."""
+    plain = example("bxe")
+    weight = np.where(plain.y == minority, share, 1.0)
+    problem = plain.but(loss=loss, weight=weight)
+    objective = objective_of(problem)
+    start = start_at(objective, None, 1)
+    p = float(weight[plain.y == 1].sum() / weight.sum())
+    q = float(weight[plain.y == 0].sum() / weight.sum())
+    b, value = {
+        "bxe": (np.log(p) - np.log(q), min(p, q) * (1 - np.log(min(p, q)))),
+        "squared_hinge": (p - q, 4 * p * q),
+        "hinge": (np.sign(p - q), 2 * min(p, q)),
+    }[loss]
+    assert start.theta[-1] == pytest.approx(b, rel=1e-9)
+    assert start.loss == pytest.approx(value, rel=2 * share + 1e-9)
+    slopes = get_loss(loss).derivative(plain.y, np.full((80, 1), start.theta[-1]))[:, 0]
+    at_rows = weight / weight.sum() * slopes
+    x = (plain.x - (weight / weight.sum()) @ plain.x) * objective.coordinates.unit
+    size = float((np.abs(x).T @ np.abs(at_rows)).max())
+    np.testing.assert_allclose(start.loss_gradient[:-1], x.T @ at_rows, rtol=0, atol=1e-8 * size)
+
+
+@pytest.mark.parametrize("minority", [0.0, 1.0])
+@pytest.mark.parametrize("share", [1e-6, 1e-15, 1e-18, 1e-24])
+def test_a_class_of_next_to_no_weight_has_no_false_proof(share: float, minority: float) -> None:
+    plain = example("bxe")
+    weight = np.where(plain.y == minority, share, 1.0)
+    problem = plain.but(loss="squared_hinge", weight=weight, reg_param=1e-3)
+    result = solve("newton", problem)
+    null = 4 * share * float((plain.y == minority).sum() / (plain.y != minority).sum())
+    assert result.evaluation.objective <= null * (1 + 1e-9)
+    if result.suboptimality_bound is not None:  # F is not negative
+        assert result.suboptimality_bound <= null

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from tests.spark.helpers import (
     bits,
@@ -18,6 +20,7 @@ from tests.spark.helpers import (
     write_dense,
     write_sparse,
 )
+from w261reg import train
 from w261reg.blocks import DenseBlock, SparseBlock
 from w261reg.datasets import LocalDataset
 from w261reg.sources import Columns, open_path
@@ -195,3 +198,17 @@ def test_a_frame_of_few_rows_in_many_partitions(spark: "SparkSession") -> None:
     model = train(frame, label="y", loss="mse")
     slope, intercept = np.polyfit([1.0, 2.0, 4.0], [2.0, 3.0, 4.5], 1)
     np.testing.assert_allclose([model.weights[0], model.intercept], [slope, intercept], rtol=1e-13)
+
+
+def test_many_scores_are_looked_at_again(spark: "SparkSession", tmp_path: Path) -> None:
+    """The second pass of an AUC in tasks: exact, with rare positives and scores close together."""
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=70_000)
+    y = (x - 5 + rng.logistic(size=len(x)) > 0).astype(float)
+    frame = pd.DataFrame({"x": x, "y": y})
+    frame.to_parquet(tmp_path / "t.parquet")
+    given: dict[str, Any] = {"label": "y", "loss": "bxe", "reg_param": 100.0}
+    far = train(str(tmp_path / "t.parquet"), **given, collect_bytes=0).metrics["train"]
+    near = train(frame, **given).metrics["train"]
+    assert far["auc"] == near["auc"] == pytest.approx(roc_auc_score(y, x), rel=1e-13)
+    assert "auc_error" not in far

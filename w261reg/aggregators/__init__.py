@@ -8,7 +8,12 @@ from w261reg.aggregators.evaluation import Evaluate, Sums
 from w261reg.aggregators.groups import Grouped, GroupResiduals, SummariseGroups
 from w261reg.aggregators.local_steps import Average, LocalSteps
 from w261reg.aggregators.sample import Sample
-from w261reg.aggregators.scores import ClassificationScores, RegressionScores
+from w261reg.aggregators.scores import (
+    ClassificationScores,
+    Expected,
+    RankAgain,
+    RegressionScores,
+)
 from w261reg.aggregators.several import Several
 from w261reg.aggregators.summary import Summarise, Summary
 from w261reg.aggregators.triangular import Triangular
@@ -20,10 +25,12 @@ __all__ = [
     "ClassificationScores",
     "Descend",
     "Evaluate",
+    "Expected",
     "GroupResiduals",
     "Grouped",
     "LocalSteps",
     "MulticlassScores",
+    "RankAgain",
     "RegressionScores",
     "Sample",
     "Several",

@@ -43,17 +43,21 @@ class MulticlassScores(Aggregator[ConfusionSums]):
         return ConfusionSums(0, 0.0, 0.0, np.zeros((k, k)))
 
     def add(self, state: ConfusionSums, block: Block) -> ConfusionSums:
-        k, centre = self.loss.outputs, np.zeros(len(self.w))
-        for piece in pieces(block, k):
-            if piece.rows == 0:
-                continue
-            y, s = piece.y, piece.weight
-            z = piece.dot(self.w, centre) + self.b
-            cell = y.astype(np.int64) * k + z.argmax(axis=1)
-            confusion = np.bincount(cell, s, k * k).astype(np.float64, copy=False).reshape(k, k)
-            loss = float(s @ self.loss.value(y, z)[:, 0])
-            state = self.merge(state, ConfusionSums(piece.rows, float(s.sum()), loss, confusion))
-        return state
+        # rows far beyond those of the training may overflow
+        with np.errstate(over="ignore", invalid="ignore"):
+            k, centre = self.loss.outputs, np.zeros(len(self.w))
+            for piece in pieces(block, k):
+                if piece.rows == 0:
+                    continue
+                y, s = piece.y, piece.weight
+                z = piece.dot(self.w, centre) + self.b
+                cell = y.astype(np.int64) * k + z.argmax(axis=1)
+                confusion = np.bincount(cell, s, k * k).astype(np.float64, copy=False).reshape(k, k)
+                loss = float(s @ self.loss.value(y, z)[:, 0])
+                state = self.merge(
+                    state, ConfusionSums(piece.rows, float(s.sum()), loss, confusion)
+                )
+            return state
 
     def merge(self, left: ConfusionSums, right: ConfusionSums) -> ConfusionSums:
         return ConfusionSums(

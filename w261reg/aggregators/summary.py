@@ -136,7 +136,9 @@ class Summarise(Aggregator[Summary]):
         return Summary()
 
     def add(self, state: Summary, block: Block) -> Summary:
-        return self.merge(state, self._of(block))
+        # what leaves the range of numbers is refused by name when all rows are known
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._merged(state, self._of(block))
 
     def nbytes(self) -> int:
         return 8 * self.n**2 * self.gram + 8 * (self.n + 1) * (10 + self.outputs) + 4096
@@ -167,7 +169,9 @@ class Summarise(Aggregator[Summary]):
         if self.gram:
             moments = np.zeros((self.n, self.n), order="F")
             block.add_gram(moments, s, mean[:-1], scale[:-1])
-            squares = np.diagonal(moments).copy()
+            # of sparse rows a difference, which rounding may take below 0
+            squares = np.maximum(np.diagonal(moments), 0.0)
+            np.fill_diagonal(moments, squares)
         else:
             squares = block.squares(s, mean[:-1], scale[:-1])
         return Summary(
@@ -187,6 +191,11 @@ class Summarise(Aggregator[Summary]):
         )
 
     def merge(self, left: Summary, right: Summary) -> Summary:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._merged(left, right)
+
+    @staticmethod
+    def _merged(left: Summary, right: Summary) -> Summary:
         census = left.census.merge(right.census)
         if left.rows == 0 or right.rows == 0:
             whole = left if right.rows == 0 else right

@@ -46,6 +46,14 @@ class Block(ABC):
         """(X - centre) W for W (n, k): shape (b, k)."""
 
     @abstractmethod
+    def row_dot(self, w: Array, centre: Array) -> Array:
+        """(X - centre) w (b,) for w (n,), each row by itself, in the order of the features.
+
+        Equal rows give equal bits, whatever block they are in and wherever in it. The centre must
+        be 0 for features that are 0 in some row.
+        """
+
+    @abstractmethod
     def t_dot(self, r: Array, centre: Array) -> Array:
         """(X - centre)' R for R (b, k): shape (n, k)."""
 

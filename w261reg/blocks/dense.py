@@ -100,6 +100,21 @@ class DenseBlock(Block):
             return np.asarray(_joined(found, 0) + shift)[:, None]
         return np.asarray(_joined([part.T @ w for part in self._parts()], 0) + shift)
 
+    def row_dot(self, w: Array, centre: Array) -> Array:
+        kept = np.flatnonzero(w)
+        origin, centre, factor = (own[kept, None] for own in (self.origin, centre, w))
+        found = []
+        for part in self._parts():
+            rows = part.shape[1]
+            a = np.repeat(part[kept], 2, axis=1) if rows == 1 else part[kept]
+            # exactly x, of which the rest is a function
+            a += origin
+            a -= centre
+            a *= factor
+            # row after row of `a`; of a single column numpy would pair the terms
+            found.append(np.add.reduce(a, axis=0)[:rows])
+        return _joined(found, 0)
+
     def t_dot(self, r: Array, centre: Array) -> Array:
         total = np.multiply.outer(self.origin - centre, r.sum(axis=0))
         start = 0

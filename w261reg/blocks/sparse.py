@@ -56,6 +56,13 @@ class SparseBlock(Block):
             return np.asarray(self._x() @ w[:, 0] - shift)[:, None]
         return np.asarray(self._x() @ w - shift)
 
+    def row_dot(self, w: Array, centre: Array) -> Array:
+        x = self._x()
+        # exactly x, of which the rest is a function
+        data = x.data + self.origin[x.indices] - centre[x.indices]
+        own = sparse.csr_array((data, x.indices, x.indptr), shape=x.shape)
+        return np.asarray(own @ w)
+
     def t_dot(self, r: Array, centre: Array) -> Array:
         shift = np.multiply.outer(centre - self.origin, r.sum(axis=0))
         if r.shape[1] == 1:

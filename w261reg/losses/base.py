@@ -163,6 +163,10 @@ class Loss(ABC):
             low, high = (low, middle) if at > 0 else (middle, high)
         return middle
 
+    def null_of_classes(self, negative: float, positive: float) -> float:
+        """The same of two classes with these shares of the weight, each known to its own digits."""
+        return self.null_predictor(positive)
+
     def first(self, y: Array, z: Array) -> tuple[Array, Array]:
         """(value, derivative); a loss overrides it where they share work."""
         return self.value(y, z), self.derivative(y, z)

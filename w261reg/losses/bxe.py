@@ -64,3 +64,6 @@ class BinaryCrossEntropy(Loss):
 
     def null_predictor(self, y_mean: float) -> float:
         return math.log(y_mean) - math.log1p(-y_mean)
+
+    def null_of_classes(self, negative: float, positive: float) -> float:
+        return math.log(positive) - math.log(negative)

@@ -35,3 +35,6 @@ class Hinge(Loss):
 
     def null_predictor(self, y_mean: float) -> float:
         return float(np.sign(y_mean - 0.5))
+
+    def null_of_classes(self, negative: float, positive: float) -> float:
+        return float(np.sign(positive - negative))

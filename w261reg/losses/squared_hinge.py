@@ -35,6 +35,9 @@ class SquaredHinge(Loss):
     def null_predictor(self, y_mean: float) -> float:
         return 2.0 * y_mean - 1.0
 
+    def null_of_classes(self, negative: float, positive: float) -> float:
+        return positive - negative
+
 
 def _shortfall(y: Array, z: Array) -> Array:
     """max(0, 1 - t z), (b, k)."""

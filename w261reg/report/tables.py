@@ -156,6 +156,7 @@ METRICS = {
     "hinge_loss": "Mean hinge loss",
     "squared_hinge_loss": "Mean squared hinge loss",
     "auc": "Area under the ROC curve",
+    "auc_error": "Area under the ROC curve: right to",
     "accuracy": "Accuracy",
     "precision_macro": "Precision, mean of the classes",
     "precision_weighted": "Precision, mean by the classes' rows",

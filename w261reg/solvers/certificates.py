@@ -104,8 +104,10 @@ def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
     d = to.line(objective.strengths.scale[to.active])
     u, v = d * to.line(w[to.active]), raw / d
     excess = np.maximum(np.abs(v) - l1, 0.0)
-    terms = v * u + l1 * np.abs(u) + l2 * u**2 / 2 + excess**2 / (2 * l2)
-    return max(0.0, float(terms.sum()))
+    with np.errstate(over="ignore", invalid="ignore"):  # then it is no number, and no bound
+        terms = v * u + l1 * np.abs(u) + l2 * u**2 / 2 + excess**2 / (2 * l2)
+        total = float(terms.sum())
+    return max(0.0, total) if math.isfinite(total) else None
 
 
 def _quadratic(objective: Objective, evaluation: Evaluation) -> float | None:

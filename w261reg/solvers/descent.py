@@ -169,7 +169,8 @@ class Descent(Solver):
         user, summary = objective.user(self.standardized), objective.summary
         with np.errstate(over="ignore", under="ignore"):
             size = np.hypot(summary.sd()[:-1], summary.mean - user.centre) * user.per
-        return user.to.extended(size, 1.0)
+        slopes = user.to.line(size)  # of all features, not of the active ones alone
+        return np.append(slopes, np.ones(user.to.outputs)) if user.to.fit_intercept else slopes
 
     def spread(self, objective: Objective) -> float:
         """The trace of the second moments in phi, of one output."""

@@ -23,6 +23,7 @@ NUMERICAL = (
     "the loss gives no derivative: differences of its values are right to about 1e-10 of them, and "
     "the residual is no better known"
 )
+NO_NUMBER = "the objective left the range of numbers"
 
 
 class Status(enum.StrEnum):
@@ -138,7 +139,7 @@ def _minimise(
             Iteration(iteration, now.objective, now.residual, state.step, passes, seconds)
         )
         monitor(history[-1])
-        ended = _ended(solver, state, first)
+        ended = _ended(solver, state, first) if now.finite else (Status.DIVERGED, NO_NUMBER)
         separates = not objective.coercive and objective.loss.may_separate
         # larger weights cost nothing only where there is no penalty at all
         if separates and objective.unpenalised and now.margin > 0 and np.isfinite(now.margin):
@@ -181,7 +182,7 @@ def _minimise(
         objective.riding = _expected(history, now.hessian is not None) <= solver.tol
         after = solver.step(objective, state)
         if not after.evaluation.finite:
-            ended = Status.DIVERGED, "the objective left the range of numbers: the step is too long"
+            ended = Status.DIVERGED, f"{NO_NUMBER}: the step is too long"
             return _result(solver, objective, state, ended, iteration + 1, history)
         state = after
         iteration += 1
@@ -259,14 +260,18 @@ def _result(
 ) -> FitResult:
     status, message = ended
     evaluation = objective.identified(state.evaluation)
+    w = objective.coordinates.weights(evaluation.theta)
+    intercept = objective.coordinates.intercept(evaluation.theta)
+    if not (np.isfinite(w).all() and np.isfinite(intercept).all()):
+        status, message = Status.DIVERGED, "the coefficients left the range of numbers"
     # a proof that an optimum exists, or a step that was not taken, may have cost passes since
     history[-1] = replace(history[-1], passes=objective.dataset.passes)
     solved = status in (Status.CONVERGED, Status.MAX_ITER)
     note = solver.caution(objective) if status is Status.DIVERGED else state.note if solved else ""
     numerical = NUMERICAL if solved and objective.loss.numerical else ""
     return FitResult(
-        w=objective.coordinates.weights(evaluation.theta),
-        intercept=objective.coordinates.intercept(evaluation.theta),
+        w=w,
+        intercept=intercept,
         status=status,
         message="; ".join(filter(None, [message, note, numerical])),
         evaluation=evaluation,

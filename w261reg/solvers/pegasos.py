@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from w261reg.aggregators import LocalSteps
 from w261reg.errors import InputError
-from w261reg.evaluation import Evaluation
+from w261reg.evaluation import Evaluation, rounding_of
 from w261reg.losses import Loss
 from w261reg.objective import Objective
 from w261reg.solvers.base import FirstPass, Solver, State, start_at
@@ -86,6 +86,8 @@ class Pegasos(Solver):
 
     def step(self, objective: Objective, state: State) -> State:
         now, rounds = state.evaluation, state.memory
+        if now.gap is not None and now.gap <= rounding_of(now.objective):
+            return replace(state, stalled="rounding allows no smaller gap")
         way = rounds.floor.theta - now.theta
         points = [now.theta + share * way for share in SHARES]
         if rounds.average is not None:

@@ -89,23 +89,26 @@ def floor(planes: Planes, ridge: Array) -> Floor:
         planes: heights and slopes.
         ridge: (p,) >= 0; 0 for an intercept, if there is one.
     """
-    h, free = planes.heights, ridge == 0
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        h, free = planes.heights, ridge == 0
         bent = planes.slopes[~free] / np.sqrt(ridge[~free])[:, None]
-    flat = planes.slopes[free]
-    constraints = np.vstack([np.ones((1, len(h))), flat])
-    with one_blas_thread():
-        shares, multipliers = _quadratic_program(bent.T @ bent, h, constraints)
-        for row in flat:  # the plane 0 takes what is too much of one sign
-            shares = _balanced(shares, row)
-        shares = shares / max(1.0, float(shares[1:].sum()))
-        shares[0] = max(0.0, 1.0 - float(shares[1:].sum()))
-        down = bent @ shares
-        theta = np.empty(len(ridge))
-        theta[~free] = -down / np.sqrt(ridge[~free])
-        theta[free] = multipliers[1:]
-        up, curve = float(h @ shares), 0.5 * float(down @ down)
-        bound = up - curve - ROUNDING * (float(np.abs(h) @ shares) + curve)
+        flat = planes.slopes[free]
+        constraints = np.vstack([np.ones((1, len(h))), flat])
+        with one_blas_thread():
+            shares, multipliers = _quadratic_program(bent.T @ bent, h, constraints)
+            for row in flat:  # the plane 0 takes what is too much of one sign
+                shares = _balanced(shares, row)
+            shares = shares / max(1.0, float(shares[1:].sum()))
+            shares[0] = max(0.0, 1.0 - float(shares[1:].sum()))
+            down = bent @ shares
+            theta = np.empty(len(ridge))
+            theta[~free] = -down / np.sqrt(ridge[~free])
+            theta[free] = multipliers[1:]
+            up, curve = float(h @ shares), 0.5 * float(down @ down)
+            bound = up - curve - ROUNDING * (float(np.abs(h) @ shares) + curve)
+        if not (np.isfinite(bound) and np.isfinite(theta).all()):
+            # units that numbers cannot hold: what is left is the plane 0
+            return Floor(0.0, np.zeros(len(ridge)), np.append(1.0, np.zeros(len(h) - 1)))
         return Floor(bound, theta, shares)
 
 
