@@ -307,6 +307,8 @@ def _minimise(
         factored = factored or Factored.of(rows.factors(), joint)
         joint, basis, last = factored.about(theta, now.variance)
         base, now, bases = last.x, joint.at(np.zeros(last.rank)), bases + 1
+    if not now.blurred <= settings.tol:
+        now = replace(now, residual=max(now.residual, now.blurred))
     history[-1] = entry(now, history[-1].iteration)
     gradient = now.gradient if basis is None else basis.gradient() @ now.gradient
     return _Found(joint, basis, theta, gradient, now, why, last, tuple(history))
@@ -326,20 +328,14 @@ def _result(objective: Objective, found: _Found, settings: Settings, shift: floa
         residual=now.residual,
     )
     iterations = found.history[-1].iteration
-    if max(now.residual, now.blurred) <= settings.tol:
+    if now.residual <= settings.tol:
         status = Status.CONVERGED
         message = f"the residual is {now.residual:.2g}, within tol = {settings.tol:g}"
-    elif now.residual <= settings.tol:
-        status = Status.MAX_ITER
-        message = (
-            f"rounding leaves the residual known to {now.blurred:.2g} only, above "
-            f"tol = {settings.tol:g}, after {iterations} iterations"
-        )
     else:
-        status = Status.MAX_ITER
+        status, why = Status.MAX_ITER, found.why or "rounding allows no more digits"
         message = (
-            f"{found.why} after {iterations} iterations with the residual at "
-            f"{now.residual:.2g}, above tol = {settings.tol:g}"
+            f"{why} after {iterations} iterations with the residual at {now.residual:.2g}, above "
+            f"tol = {settings.tol:g}"
         )
     digits = ""
     if not now.lost <= MAX_LOST:

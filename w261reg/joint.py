@@ -66,11 +66,11 @@ class Point:
         d: (r,).
         rss, variance: of each group (G,).
         slope: sum s r (x, 1) of each group (G, r).
+        loose: the relative error of each rss by rounding (G,); infinite where it is all error.
         rough: the error of `slope` by rounding at this d (G, r).
         pull: the penalty's gradient (r,).
         objective, gradient: of the profile, (r,).
         residual: that gradient, scale-free.
-        lost: the largest relative error of an rss, by rounding.
         blurred: the error of `residual` by rounding.
     """
 
@@ -78,13 +78,18 @@ class Point:
     rss: Array
     variance: Array
     slope: Array
+    loose: Array
     rough: Array
     pull: Array
     objective: float
     gradient: Array
     residual: float
-    lost: float
     blurred: float
+
+    @property
+    def lost(self) -> float:
+        """The largest relative error of an rss, by rounding."""
+        return float(self.loose.max())
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ class Joint:
             rss = self.square + (along - 2 * self.slope) @ d
             error = self.square_error + 2 * self.slope_error @ size
             error += EPS * (self.square + (wide + 2 * np.abs(self.slope)) @ size)
-            known = rss > error
+            loose = np.where(rss > error, error / rss, np.inf)
             # where rounding has eaten it, the size of what it may be
             rss = np.maximum(np.maximum(rss, error), TINY)
             variance = rss / self.weight
@@ -140,23 +145,24 @@ class Joint:
             # in the units of the ordinary problem with row weights s/sigma^2
             to_f = total / float((self.weight / variance).sum())
             scale = to_f / (self.size * self.rho(variance))
-            blurred = (rough + self.slope_error).T @ (1 / variance) / total
+            unsure = rough + self.slope_error + np.abs(slope) * np.minimum(loose, 1)[:, None]
+            blurred = unsure.T @ (1 / variance) / total
             blurred += EPS * (np.abs(self.penalty) @ size)
-            whole, unsure = gradient, blurred
+            whole = gradient
             if self.compared is not None:
-                whole, unsure = self.compared @ gradient, np.abs(self.compared) @ blurred
+                whole, blurred = self.compared @ gradient, np.abs(self.compared) @ blurred
         return Point(
             d=d,
             rss=rss,
             variance=variance,
             slope=slope,
+            loose=loose,
             rough=rough,
             pull=pull,
             objective=value + self.height + float(d @ (self.drag + 0.5 * (self.penalty @ d))),
             gradient=gradient,
             residual=float(np.max(np.abs(whole) * scale, initial=0.0)),
-            lost=float(np.max(error / rss)) if known.all() else np.inf,
-            blurred=float(np.max(unsure * scale, initial=0.0)),
+            blurred=float(np.max(blurred * scale, initial=0.0)),
         )
 
     def rise(self, now: Point, after: Point) -> tuple[float, float]:
@@ -172,9 +178,11 @@ class Joint:
         error = (2 * now.rough + EPS * (np.abs(along) + 2 * np.abs(now.slope))) @ size
         with np.errstate(all="ignore"):
             ratio = change / now.rss
+            error = error + np.abs(change) * np.minimum(now.loose, 1)
             near = np.abs(ratio) < 0.5
             logs = np.where(near, np.log1p(np.where(near, ratio, 0.0)), np.log(after.rss / now.rss))
-            unsure = np.where(near, error / now.rss, EPS + error / after.rss)
+            apart = np.minimum(now.loose, 1) + np.minimum(after.loose, 1)
+            unsure = np.where(near, error / now.rss, apart)
             pulled = float(step @ (now.pull + 0.5 * (self.penalty @ step)))
             rise = 0.5 * float(share @ logs) + pulled
             blur = 0.5 * float(share @ (unsure + EPS * np.abs(logs)))
