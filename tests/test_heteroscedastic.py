@@ -252,10 +252,14 @@ def _check_statistics(
     assert metrics["r2"] == pytest.approx(1 - mse / spread, rel=1e-11)
 
 
+# at which some processor's sums once ended the steps early
+SEEDS = (*range(20), 33, 36, 44, 48, 49, 58, 61, 62, 70, 86, 90, 101, 122)
+
+
 def test_the_likelihood_never_falls_and_the_end_is_fast() -> None:
     x, y, group, _ = table()
     ends = []
-    for seed in range(20):  # noise of 6 orders of magnitude
+    for seed in SEEDS:  # noise of 6 orders of magnitude
         rng = np.random.default_rng(seed)
         sigma = 10.0 ** rng.uniform(-3, 3, 4)
         label = x @ rng.normal(size=3) + sigma[group] * rng.normal(size=len(y))

@@ -37,14 +37,8 @@ class Factored:
     def of(cls, rows: list[Array], gram: Joint) -> "Factored":
         """From rows (A_g, c_g) side by side, (k_g, p + 1), of each group."""
         reduced = [_triangle(own) for own in rows]
-        values, vectors = np.linalg.eigh(gram.penalty)
-        root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
-        return cls(
-            tuple(own[:, :-1] for own in reduced),
-            tuple(own[:, -1] for own in reduced),
-            root[values > 0],
-            gram,
-        )
+        design, label = (tuple(own[:, part] for own in reduced) for part in (slice(-1), -1))
+        return cls(design, label, _root(gram.penalty), gram)
 
     def exact(self) -> list[bool]:
         """Of each group, whether its own least squares leaves nothing but rounding."""
@@ -81,22 +75,20 @@ class Factored:
         if span is not None:
             whole, theta = whole @ span, span @ (span.T @ theta)
         size = np.linalg.norm(whole, axis=0)
-        q, factor = np.linalg.qr(whole / size)
+        factor = np.asarray(np.linalg.qr(whole / size, mode="r"))
         basis = Basis(span, size, factor)
-        ends = np.cumsum([len(own) for own in self.label])
-        parts = np.split(q, ends)
         count, r = len(sigma), len(size)
         square, slope, bend = np.empty(count), np.empty((count, r)), np.empty((count, r, r))
         square_error, slope_error = np.empty(count), np.empty((count, r))
-        for g, (a, c, own, s) in enumerate(
-            zip(self.design, self.label, parts[:-1], sigma, strict=True)
-        ):
-            left = c - a @ theta
+        for g, (a, c) in enumerate(zip(self.design, self.label, strict=True)):
+            # by R and not as a part of Q, which is orthogonal but, where the penalty is far larger
+            # than the rows, has no digits of these
+            own, left = basis.of_theta(a), c - a @ theta
             rounding = EPS * float(np.linalg.norm(np.abs(c) + np.abs(a) @ np.abs(theta)))
-            square[g], slope[g], bend[g] = left @ left, s * (own.T @ left), s**2 * (own.T @ own)
+            square[g], slope[g], bend[g] = left @ left, own.T @ left, own.T @ own
             square_error[g] = rounding * (2 * np.sqrt(square[g]) + rounding)
-            slope_error[g] = s * rounding * np.linalg.norm(own, axis=0)
-        at, last = self.root @ theta, parts[-1] / np.sqrt(total)
+            slope_error[g] = rounding * np.linalg.norm(own, axis=0)
+        at, last = self.root @ theta, basis.of_theta(self.root)
         gradient, precision = basis.gradient(), float((self.gram.weight / variance).sum())
         joint = replace(
             self.gram,
@@ -117,9 +109,26 @@ class Factored:
     def _span(self, root: Array) -> Array | None:
         """Directions that some row or the penalty sees; None where these are all."""
         whole = _triangle(np.vstack([*self.design, root]))
-        _, singular, vectors = np.linalg.svd(whole)
-        rank = int(np.sum(singular > _threshold(whole.shape[1]) * np.max(singular, initial=0.0)))
-        return None if rank == whole.shape[1] else vectors[:rank].T
+        size = np.linalg.norm(whole, axis=0)
+        _, singular, vectors = np.linalg.svd(whole / size)
+        rank, p = (
+            int(np.sum(singular > _threshold(len(size)) * singular.max(initial=0.0))),
+            len(size),
+        )
+        if rank == p:
+            return None
+        unseen = vectors[rank:].T / size[:, None]
+        return np.asarray(np.linalg.qr(unseen, mode="complete")[0][:, p - rank :])
+
+
+def _root(h: Array) -> Array:
+    """Rows (q, p) with root'root = H, for a positive semidefinite H (p, p)."""
+    seen = np.flatnonzero(np.diagonal(h) > 0)
+    size = np.sqrt(np.diagonal(h)[seen])
+    values, vectors = np.linalg.eigh(h[np.ix_(seen, seen)] / size[:, None] / size)
+    root = np.zeros((len(seen), len(h)))
+    root[:, seen] = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * size
+    return root[values > 0]
 
 
 def _triangle(rows: Array) -> Array:

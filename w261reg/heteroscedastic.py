@@ -35,8 +35,6 @@ EPS = float(np.finfo(float).eps)
 MOST_BYTES = 2**30
 # steps cost no pass, so they go on to where rounding ends them
 AIM = 1e-13
-# coordinates out of orthogonal factors, which cost no pass but the first
-MOST_BASES = 4
 # of a sum of squares, from which on a user should read of it
 MAX_LOST = 1e-6
 
@@ -279,34 +277,42 @@ def _minimise(
         history.append(entry(point, len(history)))
         monitor(history[-1])
 
-    def fine(now: Point, condition: float) -> bool:
-        known = now.lost <= MAX_ROUNDING and now.blurred <= settings.tol
-        return known and condition < MAX_CONDITION
-
     base, basis = np.zeros(len(joint.drag)), None
     if factored is None:
         last = solve(joint.bend.sum(axis=0), joint.slope.sum(axis=0))
         now = joint.at(last.x)
-        if not fine(now, last.condition):
+        if not (now.lost <= MAX_ROUNDING and last.condition < MAX_CONDITION):
             factored = Factored.of(rows.factors(), joint)
     if factored is not None:
         joint, basis, last = factored.about(*factored.start())
         base, now = last.x, joint.at(np.zeros(last.rank))
     record(now)
-    aim, bases = min(settings.tol, AIM), 1
     while True:
-        most = settings.max_iter - len(history) + 1
-        why, now, solved = descend(joint, now, aim, most, record)
+        lost, blurred = max(MAX_ROUNDING, 2 * now.lost), max(settings.tol, 2 * now.blurred)
+
+        def drifted(point: Point, lost: float = lost, blurred: float = blurred) -> bool:
+            return not (point.lost <= lost and point.blurred <= blurred)
+
+        aim, most = min(settings.tol, AIM), settings.max_iter - len(history) + 1
+        why, now, solved = descend(joint, now, aim, most, drifted, record)
         theta = base + (now.d if basis is None else basis.theta(now.d))
         if basis is None and solved is not None:
             last = replace(solved, x=theta)
-        if fine(now, solved.condition if solved else last.condition):
+        far, before = drifted(now), joint.at(np.zeros(len(now.d))).residual
+        if basis is None:
+            if last.condition < MAX_CONDITION and not far:
+                break
+        elif not now.d.any():
             break
-        if basis is not None and (solved is None or bases == MOST_BASES):
-            break
-        factored = factored or Factored.of(rows.factors(), joint)
+        factored, moved = factored or Factored.of(rows.factors(), joint), basis is not None
+        # at theta as it is after rounding, and with more digits of all that is known there
         joint, basis, last = factored.about(theta, now.variance)
-        base, now, bases = last.x, joint.at(np.zeros(last.rank)), bases + 1
+        base = theta = last.x
+        now = joint.at(np.zeros(last.rank))
+        history[-1] = entry(now, history[-1].iteration)
+        if moved and not far and not now.residual < 0.5 * before:
+            why = "rounding allows no more digits"
+            break
     if not now.blurred <= settings.tol:
         now = replace(now, residual=max(now.residual, now.blurred))
     history[-1] = entry(now, history[-1].iteration)

@@ -71,7 +71,7 @@ class Point:
         pull: the penalty's gradient (r,).
         objective, gradient: of the profile, (r,).
         residual: that gradient, scale-free.
-        blurred: the error of `residual` by rounding.
+        rounding, blurred: the errors of `objective` and of `residual` by rounding.
     """
 
     d: Array
@@ -84,6 +84,7 @@ class Point:
     objective: float
     gradient: Array
     residual: float
+    rounding: float
     blurred: float
 
     @property
@@ -138,9 +139,11 @@ class Joint:
             # where rounding has eaten it, the size of what it may be
             rss = np.maximum(np.maximum(rss, error), TINY)
             variance = rss / self.weight
-            log_density = np.log(2 * np.pi * variance) + 1
-            value = 0.5 * float(self.weight @ log_density) / total
-            pull = self.drag + self.penalty @ d
+            share, log_density = self.weight / total, np.log(2 * np.pi * variance) + 1
+            pull, bent = self.drag + self.penalty @ d, self.height + d @ (0.5 * self.penalty @ d)
+            objective = 0.5 * float(share @ log_density) + float(d @ self.drag + bent)
+            rounding = 0.5 * float(share @ (np.minimum(loose, 1) + EPS * np.abs(log_density)))
+            rounding += EPS * float(size @ np.abs(self.drag) + bent)
             gradient = pull - slope.T @ (1 / variance) / total
             # in the units of the ordinary problem with row weights s/sigma^2
             to_f = total / float((self.weight / variance).sum())
@@ -159,9 +162,10 @@ class Joint:
             loose=loose,
             rough=rough,
             pull=pull,
-            objective=value + self.height + float(d @ (self.drag + 0.5 * (self.penalty @ d))),
+            objective=objective,
             gradient=gradient,
             residual=float(np.max(np.abs(whole) * scale, initial=0.0)),
+            rounding=rounding,
             blurred=float(np.max(blurred * scale, initial=0.0)),
         )
 
@@ -222,7 +226,12 @@ class Joint:
 
 
 def descend(
-    joint: Joint, now: Point, aim: float, most: int, record: Callable[[Point], None]
+    joint: Joint,
+    now: Point,
+    aim: float,
+    most: int,
+    drifted: Callable[[Point], bool],
+    record: Callable[[Point], None],
 ) -> tuple[str, Point, Solution | None]:
     """Steps to the minimum, each the better of `Joint.steps`.
 
@@ -234,10 +243,12 @@ def descend(
         now: where to begin.
         aim: the residual at which to stop.
         most: steps.
+        drifted: whether a point is so far from the base that its digits are lost: the last one.
         record: called at each new point.
 
     Returns:
-        Why the steps ended ("" where the residual is within `aim`), where, and the last system.
+        Why the steps ended ("" where the residual is within `aim` or the point has drifted), where,
+        and the last system.
     """
     last = None
     for _ in range(most):
@@ -255,11 +266,20 @@ def descend(
             return "rounding allows no more digits", now, last
         now = after
         record(now)
+        if drifted(now):
+            return "", now, last
     return ("" if now.residual <= aim else "stopped by max_iter"), now, last
 
 
 def _tried(joint: Joint, now: Point, solution: Solution) -> tuple[Point, float, float]:
-    """Where a step leads, with the value of J that its rise gives, the rise, and its error."""
+    """Where a step leads, J's rise to there, and the error of that.
+
+    J there is the sum of J here and its rise, so that values of J compare as the steps did, unless
+    it is known better out of itself.
+    """
     after = joint.at(now.d + solution.x)
     rise, blur = joint.rise(now, after)
-    return replace(after, objective=now.objective + rise), rise, blur
+    summed, rounding = now.objective + rise, now.rounding + blur + EPS * abs(now.objective)
+    if rounding <= 2 * after.rounding:
+        after = replace(after, objective=summed, rounding=rounding)
+    return after, rise, blur
