@@ -441,7 +441,7 @@ def best_variances(x: Array, y: Array, group: NDArray[np.int64]) -> Array:
     a, sigma = design(x, True), np.ones(2)
     for _ in range(500):
         root = (1 / sigma)[group]
-        w = np.linalg.lstsq(a * root[:, None], y * root)[0]
+        w = np.linalg.lstsq(a * root[:, None], y * root, rcond=None)[0]
         r = y - a @ w
         sigma = np.array([np.sqrt(np.mean(r[group == g] ** 2)) for g in range(2)])
     return sigma
@@ -457,7 +457,7 @@ def test_ill_conditioned_groups() -> None:
     assert model.noise_groups is not None
     sigma = np.array([own["sigma"] for own in model.noise_groups])
     root = 1 / sigma[group]
-    reference = np.linalg.lstsq(design(near, True) * root[:, None], y * root)[0]
+    reference = np.linalg.lstsq(design(near, True) * root[:, None], y * root, rcond=None)[0]
     assert np.abs(reference[0]) > 10
     np.testing.assert_allclose(answer(model), reference, rtol=1e-7)
 
