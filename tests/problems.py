@@ -177,7 +177,7 @@ def _standardized_answer(p: Problem, u: Array) -> tuple[Array, float]:
     if p.loss == "mse" and p.reg_param == 0:
         root = np.sqrt(p.weight)
         design = np.column_stack([u, np.ones(len(u))]) if p.fit_intercept else u
-        answer = np.linalg.lstsq(design * root[:, None], p.y * root)[0]
+        answer = np.linalg.lstsq(design * root[:, None], p.y * root, rcond=None)[0]
         return (answer[:-1], float(answer[-1])) if p.fit_intercept else (answer, 0.0)
     if p.loss == "mse" and p.l1 == 0:
         ridge = linear_model.Ridge(

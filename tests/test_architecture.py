@@ -36,7 +36,7 @@ LAYERS: list[set[str]] = [
     {"solvers"},
     {"config", "sources", "session"},
     {"prediction", "checks", "output", "information", "joint"},
-    {"model"},
+    {"model", "factored"},
     {"saved", "scoring"},
     {"posing"},
     {"head_start", "gradient_check", "naive_bayes", "heteroscedastic"},

@@ -337,7 +337,7 @@ def test_multipliers_are_rates_and_scale_as_they_are_said_to() -> None:
     a, c = dense(tables, 4)
     x, root = design(problem), np.sqrt(problem.weight)
     g = x.T @ (problem.weight[:, None] * x)
-    free = np.linalg.lstsq(x * root[:, None], problem.y * root)[0]
+    free = np.linalg.lstsq(x * root[:, None], problem.y * root, rcond=None)[0]
     inner = np.linalg.inv(a @ np.linalg.inv(g) @ a.T)
     expected = 2 * inner @ (a @ free - c)
     np.testing.assert_allclose(2 * problem.weight.sum() * multipliers(model), expected, rtol=1e-9)
@@ -448,7 +448,7 @@ def test_an_ill_conditioned_system_keeps_its_digits() -> None:
     assert model.condition_number > 1e8
     # w2 = 2 - w1 leaves well-conditioned least squares
     reduced = np.column_stack([x[:, 0] - x[:, 1], x[:, 2], np.ones(200)])
-    theirs = np.linalg.lstsq(reduced, y - 2 * x[:, 1])[0]
+    theirs = np.linalg.lstsq(reduced, y - 2 * x[:, 1], rcond=None)[0]
     np.testing.assert_allclose(answer(model)[[0, 2, 3]], theirs, rtol=1e-7)
     stationary(problem, model, a, c)
 

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.aggregators import GroupResiduals, Summarise, SummariseGroups, Summary
+from w261reg.aggregators import GroupFactors, Summarise, SummariseGroups, Summary
 from w261reg.blas import one_blas_thread
 from w261reg.checks import check_census, check_summary
 from w261reg.config import Settings
 from w261reg.datasets import Dataset
 from w261reg.errors import InputError
+from w261reg.factored import Factored
 from w261reg.information import Sums, covariance, sums_of
-from w261reg.joint import Joint, Point, descend
+from w261reg.joint import Basis, Joint, Point, descend
 from w261reg.likelihood import Noise, likelihood
 from w261reg.losses import get_loss
 from w261reg.objective import MAX_ROUNDING, Evaluation, Objective
@@ -34,8 +35,8 @@ EPS = float(np.finfo(float).eps)
 MOST_BYTES = 2**30
 # steps cost no pass, so they go on to where rounding ends them
 AIM = 1e-13
-# passes that take the residuals from the rows, where Gram matrices have lost their digits
-MOST_FURTHER_PASSES = 3
+# of a sum of squares, from which on a user should read of it
+MAX_LOST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -112,18 +113,19 @@ def fit_groups(
     rows = _Rows(dataset, to, codes, len(columns.groups), shift)
     with one_blas_thread():
         _check_rows(where, summaries, to.p)
-        joint, fits = _joint(objective, summaries, shift)
-        _check_exact(where, fits, rows)
-        found = _minimise(joint, rows, settings, monitor, began)
+        joint, doubtful = _joint(objective, summaries, shift)
+        factored = Factored.of(rows.factors(), joint) if doubtful else None
+        if factored is not None:
+            _check_exact(where, factored)
+        found = _minimise(joint, factored, rows, settings, monitor, began)
+        bare = _covariance(found, to) if objective.unpenalised else None
     result = _result(objective, found, settings, shift)
     sigma = np.sqrt(found.point.variance).tolist()
     groups = [
         {"group": name, "rows": own.rows, "sum_of_weights": own.weight, "sigma": deviation}
         for name, own, deviation in zip(names, summaries, sigma, strict=True)
     ]
-    information = joint.information(found.point.variance)
-    bare = covariance(information, to) if objective.unpenalised else None
-    metrics = _metrics(objective, joint, found.point, int(np.count_nonzero(result.w)))
+    metrics = _metrics(objective, found.joint, found.point, int(np.count_nonzero(result.w)))
     return GroupFit(objective, result, groups, bare, metrics)
 
 
@@ -138,7 +140,7 @@ def _pooled(summaries: list[Summary], n_features: int) -> Summary:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows themselves, each look at which is a pass.
+    """The rows themselves, a look at which is a pass.
 
     Attributes:
         dataset: of blocks with the groups' codes.
@@ -154,72 +156,57 @@ class _Rows:
     count: int
     shift: float
 
-    def residuals(self, thetas: Array) -> Array:
-        """sum s r^2 and sum s r (x, 1) of each group, at thetas (G, p) of their own: (G, 1 + p)."""
-        to, n = self.to, self.to.n_features
-        w, b = np.zeros((self.count, n)), np.zeros(self.count)
-        w[self.codes] = to.weights(thetas.T).T
-        b[self.codes] = to.centred_intercept(thetas.T) + self.shift
-        residuals = GroupResiduals(w, b, to.centre, to.full_unit())
-        found = self.dataset.aggregate(residuals, keep=False)
-        used = np.append(0, 1 + to.active)
-        used = np.append(used, n + 1) if to.fit_intercept else used
-        return found[np.ix_(np.array(self.codes), used)]
+    def factors(self) -> list[Array]:
+        """Of each group, rows (k_g, p + 1) that have the lengths and angles of all its rows:
+        sqrt(s) (x, 1) in theta's coordinates, then sqrt(s) (y - shift)."""
+        to = self.to
+        found = self.dataset.aggregate(
+            GroupFactors(to.n_features, self.count, to.centre, to.full_unit(), self.shift),
+            keep=False,
+        )
+        used = 1 + to.active
+        used = np.append(used, 0) if to.fit_intercept else used
+        used = np.append(used, 1 + to.n_features)
+        return [found[code][:, used] for code in self.codes]
 
 
-@dataclass(frozen=True)
-class _OwnFit:
-    """The least squares of one group on its own.
-
-    Attributes:
-        theta: (p,).
-        doubtful: its Gram matrix cannot tell whether anything is left over.
-        floor: a sum of squares up to here is rounding.
-    """
-
-    theta: Array
-    doubtful: bool
-    floor: float
-
-
-def _own_fit(own: Sums, to: Coordinates) -> _OwnFit:
+def _doubtful(own: Sums, p: int) -> bool:
+    """Whether a Gram matrix cannot tell if a group's own least squares leaves anything over."""
     best = solve(own.own_bend, own.own_slope)
-    theta = best.x
-    if to.fit_intercept:  # through the group's means
-        theta = np.append(theta, (own.slope[-1] - own.bend[-1, :-1] @ theta) / own.weight)
-    size = own.own_square + 2 * float(np.abs(own.own_slope) @ np.abs(best.x))
+    size = np.abs(best.x)
     left = own.own_square - float(own.own_slope @ best.x)
-    rounding = 64 * max(to.p, 16) * EPS
-    # of a fit by normal equations, whose errors grow with the root of their condition
-    floor = rounding**2 * min(best.condition, MAX_CONDITION) * size
-    return _OwnFit(theta, not left > rounding * size, floor)
+    terms = own.own_square + float((2 * np.abs(own.own_slope) + np.abs(own.own_bend) @ size) @ size)
+    return not left > 64 * max(p, 16) * EPS * terms
 
 
-def _joint(
-    objective: Objective, summaries: list[Summary], shift: float
-) -> tuple[Joint, list[_OwnFit]]:
-    """The joint problem, and each group on its own. Takes the Gram matrices out of `summaries`."""
+def _joint(objective: Objective, summaries: list[Summary], shift: float) -> tuple[Joint, bool]:
+    """The joint problem about 0, and whether a group may be fitted exactly for all that Gram
+    matrices can tell. Takes them out of `summaries`."""
     to, count = objective.coordinates, len(summaries)
     square, slope = np.empty(count), np.empty((count, to.p))
-    bend, fits = np.empty((count, to.p, to.p)), []
+    bend, doubtful = np.empty((count, to.p, to.p)), False
     for g, summary in enumerate(summaries):
         own = sums_of(summary, to, shift)
         square[g], slope[g], bend[g] = own.square, own.slope, own.bend
-        fits.append(_own_fit(own, to))
+        doubtful = _doubtful(own, to.p) or doubtful
         summary.moments = None  # as large as `bend`, and of no further use
     joint = Joint(
         weight=np.array([own.weight for own in summaries]),
-        base=np.zeros(to.p),
         square=square,
         slope=slope,
         bend=bend,
+        square_error=EPS * square,
+        slope_error=EPS * np.sqrt(np.einsum("gjj->gj", bend) * square[:, None]),
+        height=0.0,
+        drag=np.zeros(to.p),
         penalty=objective.regularizer.hessian(objective.zero),
         size=to.extended(objective.summary.sd()[:-1][to.active] * to.unit, 1.0),
+        compared=None,
         y_mean=np.array([own.y_mean for own in summaries]),
         y_variance=np.array([float(own.sd()[-1]) ** 2 for own in summaries]),
         fit_intercept=to.fit_intercept,
     )
-    return joint, fits
+    return joint, doubtful
 
 
 def _check_rows(where: list[str], summaries: list[Summary], p: int) -> None:
@@ -233,16 +220,10 @@ def _check_rows(where: list[str], summaries: list[Summary], p: int) -> None:
             )
 
 
-def _check_exact(where: list[str], fits: list[_OwnFit], rows: _Rows) -> None:
-    """Raise InputError where a group is fitted exactly: the likelihood is then unbounded.
-
-    Where a Gram matrix is in doubt, the rows tell: one pass.
-    """
-    if not any(own.doubtful for own in fits):
-        return
-    left_over = rows.residuals(np.array([own.theta for own in fits]))[:, 0]
-    for group, square, own in zip(where, left_over, fits, strict=True):
-        if not square > own.floor:
+def _check_exact(where: list[str], factored: Factored) -> None:
+    """Raise InputError where a group is fitted exactly: the likelihood is then unbounded."""
+    for group, exact in zip(where, factored.exact(), strict=True):
+        if exact:
             raise InputError(
                 f"{group} can be fitted exactly: with a sigma of 0 the likelihood has no bound; "
                 "join it with another group, or leave a feature out"
@@ -251,22 +232,40 @@ def _check_exact(where: list[str], fits: list[_OwnFit], rows: _Rows) -> None:
 
 @dataclass(frozen=True)
 class _Found:
-    """Where the steps ended and why, the last system that was solved, and the history."""
+    """Where the steps ended.
 
+    Attributes:
+        joint, basis: the problem there, and its coordinates; None are theta's own.
+        theta, gradient: the coefficients, and J's gradient in theta (p,).
+        point: J there.
+        why: the steps ended.
+        last: theta, with the rank and the condition of the last system.
+        history: of all steps.
+    """
+
+    joint: Joint
+    basis: Basis | None
+    theta: Array
+    gradient: Array
     point: Point
     why: str
-    last: Solution | None
+    last: Solution
     history: tuple[Iteration, ...]
 
 
 def _minimise(
     joint: Joint,
+    factored: Factored | None,
     rows: _Rows,
     settings: Settings,
     monitor: Callable[[Iteration], None],
     began: float,
 ) -> _Found:
-    """From equal noise, least squares of all rows, to the minimum that it leads to."""
+    """From equal noise, least squares of all rows, to the minimum that it leads to.
+
+    Out of Gram matrices as long as these have the digits; then out of orthogonal factors, in
+    coordinates that are made anew where the variances have changed much.
+    """
     history: list[Iteration] = []
 
     def entry(point: Point, number: int) -> Iteration:
@@ -278,62 +277,93 @@ def _minimise(
         history.append(entry(point, len(history)))
         monitor(history[-1])
 
-    def closer(joint: Joint, theta: Array) -> Joint:
-        everywhere = np.broadcast_to(theta, (len(joint.weight), len(theta)))
-        return joint.rebased(theta, rows.residuals(everywhere))
-
-    last = solve(joint.bend.sum(axis=0), joint.slope.sum(axis=0))
-    now, further = joint.at(last.x), 0
-    if not now.lost <= MAX_ROUNDING:
-        joint, further = closer(joint, last.x), 1
+    base, basis = np.zeros(len(joint.drag)), None
+    if factored is None:
+        last = solve(joint.bend.sum(axis=0), joint.slope.sum(axis=0))
         now = joint.at(last.x)
+        if not (now.lost <= MAX_ROUNDING and last.condition < MAX_CONDITION):
+            factored = Factored.of(rows.factors(), joint)
+    if factored is not None:
+        joint, basis, last = factored.about(*factored.start())
+        base, now = last.x, joint.at(np.zeros(last.rank))
     record(now)
     while True:
+        lost, blurred = max(MAX_ROUNDING, 2 * now.lost), max(settings.tol, 2 * now.blurred)
+
+        def drifted(point: Point, lost: float = lost, blurred: float = blurred) -> bool:
+            return not (point.lost <= lost and point.blurred <= blurred)
+
         aim, most = min(settings.tol, AIM), settings.max_iter - len(history) + 1
-        why, now, solved = descend(joint, now, aim, most, record)
-        last = solved or last
-        fine = now.lost <= MAX_ROUNDING and now.blurred <= settings.tol
-        if (fine and (last.condition < MAX_CONDITION or further)) or further == MOST_FURTHER_PASSES:
+        why, now, solved = descend(joint, now, aim, most, drifted, record)
+        theta = base + (now.d if basis is None else basis.theta(now.d))
+        if basis is None and solved is not None:
+            last = replace(solved, x=theta)
+        far, before = drifted(now), joint.at(np.zeros(len(now.d))).residual
+        if basis is None:
+            if last.condition < MAX_CONDITION and not far:
+                break
+        elif not now.d.any():
             break
-        joint, further = closer(joint, now.theta), further + 1
-        now = joint.at(now.theta)
+        factored, moved = factored or Factored.of(rows.factors(), joint), basis is not None
+        # at theta as it is after rounding, and with more digits of all that is known there
+        joint, basis, last = factored.about(theta, now.variance)
+        base = theta = last.x
+        now = joint.at(np.zeros(last.rank))
+        history[-1] = entry(now, history[-1].iteration)
+        if moved and not far and not now.residual < 0.5 * before:
+            why = "rounding allows no more digits"
+            break
+    if not now.blurred <= settings.tol:
+        now = replace(now, residual=max(now.residual, now.blurred))
     history[-1] = entry(now, history[-1].iteration)
-    return _Found(now, why, last, tuple(history))
+    gradient = now.gradient if basis is None else basis.gradient() @ now.gradient
+    return _Found(joint, basis, theta, gradient, now, why, last, tuple(history))
 
 
 def _result(objective: Objective, found: _Found, settings: Settings, shift: float) -> FitResult:
     to, now, last = objective.coordinates, found.point, found.last
-    theta = now.theta + to.extended(np.zeros(len(to.active)), shift)
+    theta = found.theta + to.extended(np.zeros(len(to.active)), shift)
     w = to.weights(theta)
     slope = to.extended(objective.penalty.gradient(w)[to.active] * to.unit, 0.0)
     evaluation = Evaluation(
         theta=theta,
         loss=now.objective - objective.penalty.value(w),
         objective=now.objective,
-        loss_gradient=now.gradient - slope,
-        gradient=now.gradient,
+        loss_gradient=found.gradient - slope,
+        gradient=found.gradient,
         residual=now.residual,
     )
+    iterations = found.history[-1].iteration
     if now.residual <= settings.tol:
         status = Status.CONVERGED
         message = f"the residual is {now.residual:.2g}, within tol = {settings.tol:g}"
     else:
-        status = Status.MAX_ITER
+        status, why = Status.MAX_ITER, found.why or "rounding allows no more digits"
         message = (
-            f"{found.why} after {found.history[-1].iteration} iterations with the residual at "
-            f"{now.residual:.2g}, above tol = {settings.tol:g}"
+            f"{why} after {iterations} iterations with the residual at {now.residual:.2g}, above "
+            f"tol = {settings.tol:g}"
         )
+    digits = ""
+    if not now.lost <= MAX_LOST:
+        digits = f"rounding leaves a share of {now.lost / 2:.2g} of the sigmas unknown"
     return FitResult(
         w=w,
         intercept=to.intercept(theta),
         status=status,
-        message="; ".join(filter(None, [message, last.note if last else ""])),
+        message="; ".join(filter(None, [message, digits, last.note])),
         evaluation=evaluation,
         suboptimality_bound=None,
-        condition_number=last.condition if last and np.isfinite(last.condition) else None,
-        n_iter=found.history[-1].iteration,
+        condition_number=last.condition if np.isfinite(last.condition) else None,
+        n_iter=iterations,
         history=found.history,
     )
+
+
+def _covariance(found: _Found, to: Coordinates) -> Array | None:
+    """Of the coefficients on the raw scale; None where the system is singular."""
+    if found.last.singular:
+        return None
+    return covariance(found.joint.information(found.point.variance), to, found.basis)
 
 
 def _metrics(objective: Objective, joint: Joint, now: Point, nonzero: int) -> dict[str, float]:

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from tests.spark.helpers import bits, fit_on, model_bits
 from w261reg import InputError, train
-from w261reg.aggregators import GroupResiduals, Several, SummariseGroups
+from w261reg.aggregators import GroupFactors, Several, SummariseGroups
 from w261reg.config import Settings
 from w261reg.model import Model
 from w261reg.opening import open_training, source_columns
@@ -92,8 +92,7 @@ def test_the_same_bits_for_any_number_of_tasks(
     source = open_path(str(path))
     local = local_dataset(source, columns)
     assert len(local.leaves) > 16
-    w = np.multiply.outer([1.0, 2.0, 3.0], [0.1, -0.2, 0.3])
-    sums = Several(SummariseGroups(3, 3), GroupResiduals(w, w[:, 0], w[0], np.ones(3)))
+    sums = Several(SummariseGroups(3, 3), GroupFactors(3, 3, np.ones(3), np.ones(3), 0.1))
     wanted = bits(local.aggregate(sums))
     model = fit_on(local_dataset(source, columns), settings, columns)
     assert model.status == "converged"

@@ -5,7 +5,7 @@ from w261reg.aggregators.class_scores import MulticlassScores
 from w261reg.aggregators.classes import ClassSums
 from w261reg.aggregators.descent import Descend, Trail
 from w261reg.aggregators.evaluation import Evaluate, Sums
-from w261reg.aggregators.groups import Grouped, GroupResiduals, SummariseGroups
+from w261reg.aggregators.groups import Grouped, GroupFactors, SummariseGroups
 from w261reg.aggregators.local_steps import Average, LocalSteps
 from w261reg.aggregators.sample import Sample
 from w261reg.aggregators.scores import (
@@ -26,7 +26,7 @@ __all__ = [
     "Descend",
     "Evaluate",
     "Expected",
-    "GroupResiduals",
+    "GroupFactors",
     "Grouped",
     "LocalSteps",
     "MulticlassScores",

@@ -1,4 +1,4 @@
-"""Moments and residuals of groups of rows, each on its own, in one pass."""
+"""Moments and orthogonal factors of groups of rows, each on its own, in one pass."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -72,40 +72,51 @@ class SummariseGroups(Aggregator[Grouped]):
         return self.n_groups * self.inner.nbytes() + 4096
 
 
-class GroupResiduals(Aggregator[Array]):
-    """Sums of r = y - (x - centre)'w_g - b_g over each group g, a row each (G, n + 2).
+class GroupFactors(Aggregator[dict[int, Array]]):
+    """For each group, rows R with R'R = sum s (1, D (x - centre), y - y_centre)(...)'.
 
-    sum s r^2, then D sum s r (x - centre), then sum s r: squared error and its slope from the rows
-    themselves, which keeps the digits that a Gram matrix would lose where a model explains nearly
-    all.
+    Orthogonal factors keep the digits that a Gram matrix, which squares the condition of the data
+    and holds a sum of squares as a difference, would lose. Rows are gathered until a factor of them
+    is less than half as large, so that many small groups cost no more than one.
 
     Args:
-        w, b: a model for each group, (G, n) and (G,).
-        centre: (n,).
+        n_features: n, behind which blocks hold the groups' codes.
+        n_groups: how many groups there are, for the size of a state.
+        centre: (n,) subtracted from the features.
         scale: D's diagonal (n,).
+        y_centre: subtracted from the label.
     """
 
-    name = "residuals of each group"
+    name = "triangular factor of each group"
 
-    def __init__(self, w: Array, b: Array, centre: Array, scale: Array) -> None:
-        self.w, self.b, self.centre, self.scale = w, b, centre, scale
+    def __init__(
+        self, n_features: int, n_groups: int, centre: Array, scale: Array, y_centre: float
+    ) -> None:
+        self.n, self.n_groups = n_features, n_groups
+        self.centre, self.scale, self.y_centre = centre, scale, y_centre
 
-    def zero(self) -> Array:
-        return np.zeros((len(self.b), len(self.centre) + 2))
+    def zero(self) -> dict[int, Array]:
+        return {}
 
-    def add(self, state: Array, block: Block) -> Array:
-        if block.rows == 0 or block.census.defects:
-            return state
-        for code, rows in by_group(block, len(self.centre)):
-            r = rows.y - rows.dot(self.w[code][:, None], self.centre)[:, 0] - self.b[code]
-            own = rows.weight * r
-            state[code, 0] += own @ r
-            state[code, 1:-1] += self.scale * rows.t_dot(own[:, None], self.centre)[:, 0]
-            state[code, -1] += own.sum()
+    def add(self, state: dict[int, Array], block: Block) -> dict[int, Array]:
+        if block.rows and not block.census.defects:
+            for code, rows in by_group(block, self.n):
+                root = np.sqrt(rows.weight)[:, None]
+                design = rows.design(rows.weight, self.centre, self.scale)
+                label = root * (rows.y - self.y_centre)[:, None]
+                self._join(state, code, np.hstack([root, design, label]))
         return state
 
-    def merge(self, left: Array, right: Array) -> Array:
-        return left + right
+    def merge(self, left: dict[int, Array], right: dict[int, Array]) -> dict[int, Array]:
+        for code, rows in right.items():
+            self._join(left, code, rows)
+        return left
+
+    def _join(self, state: dict[int, Array], code: int, rows: Array) -> None:
+        if code in state:
+            rows = np.vstack([state[code], rows])
+        most = 2 * (self.n + 2)
+        state[code] = rows if len(rows) <= most else np.asarray(np.linalg.qr(rows, mode="r"))
 
     def nbytes(self) -> int:
-        return 8 * len(self.b) * (len(self.centre) + 2) + 4096
+        return self.n_groups * 8 * 2 * (self.n + 2) ** 2 + 4096

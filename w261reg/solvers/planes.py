@@ -164,7 +164,7 @@ def _quadratic_program(p: Array, h: Array, constraints: Array) -> tuple[Array, A
 
 def _least(matrix: Array, rhs: Array) -> Array:
     """The solution of least norm: the constraints may say the same twice."""
-    return np.asarray(np.linalg.lstsq(matrix, rhs)[0], dtype=float)
+    return np.asarray(np.linalg.lstsq(matrix, rhs, rcond=None)[0], dtype=float)
 
 
 def _longest(x: Array, step: Array) -> float:
