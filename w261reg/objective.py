@@ -172,7 +172,10 @@ class Objective(Posed):
         gradient = self._gradients(sums, weight)[:, 0]
         hessian = self._hessian(sums, weight) if order == 2 else None
         value, margin = float(sums.value[0]) / weight, float(sums.margin[0])
-        return self._evaluation(theta, value, gradient, hessian, margin)
+        steep, size = np.sqrt(sums.steep / weight), float(sums.size[0]) / weight
+        rounding = self.rounding.of_value(theta, size, steep)
+        blur = self.rounding.of_gradient(theta, steep, hessian)
+        return self._evaluation(theta, value, gradient, hessian, margin, rounding, blur)
 
     def _gradients(self, sums: Sums, weight: float) -> Array:
         """Of the mean losses of k models, in theta (p, k)."""
@@ -246,5 +249,8 @@ class Objective(Posed):
         loss = None
         if at.hessian is not None:  # that of the loss does not change
             loss = at.hessian - self.regularizer.hessian(self.coordinates.weights(at.theta))
-        moved = self._evaluation(theta, at.loss, at.loss_gradient, loss, at.margin)
-        return replace(moved, rounding=at.rounding, gap=at.gap)
+        assert at.blur is not None
+        moved = self._evaluation(
+            theta, at.loss, at.loss_gradient, loss, at.margin, at.rounding, at.blur
+        )
+        return replace(moved, gap=at.gap)

@@ -1,6 +1,6 @@
 """The function that is minimised, and what the moments of the first pass tell of it."""
 
-from dataclasses import replace
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from w261reg.penalties import ElasticNet, Penalty, PenaltySum
 from w261reg.penalties.l1 import L1
 from w261reg.penalties.l2 import L2
 from w261reg.regularizer import Regularizer
+from w261reg.rounding import EPS, Rounding
 from w261reg.scaling import Coordinates, UserCoordinates
 
 Array = NDArray[np.float64]
@@ -38,6 +39,7 @@ class Posed:
         coordinates: between theta and (w, b).
         regularizer: the penalty in theta.
         null: what is known of the loss without a pass.
+        rounding: of what a pass finds.
         rho: root mean square of l' at the null model; the unit of the residual.
         kink: half the jump of F's derivative at u_j = 0, (p,).
     """
@@ -63,6 +65,7 @@ class Posed:
         self.rho = self.null.rms()
         self.regularizer = Regularizer(self.penalty, self.coordinates, self.null.spread())
         self.kink = self.regularizer.kink
+        self.rounding = Rounding(loss, summary, self.coordinates)
 
     def _null(self) -> NullModel:
         kind = NullModel if self.summary.classes is None else NullClasses
@@ -115,7 +118,12 @@ class Posed:
         to, raw = self.coordinates, self.null.gradient()
         unit = to.unit if raw.ndim == 1 else to.unit[:, None]
         gradient = to.extended(unit * raw, self.null.slope())
-        return self._evaluation(self.null_theta(), self.null.value(), gradient, hessian, np.inf)
+        blur = self.rho * EPS * self.rounding.size
+        # the label's mean, or the classes' shares, are known to their own last digits only
+        beside = EPS * np.abs(self.null_theta()[to.slopes :])
+        rounding = float(np.sum(beside**2 if self.loss.quadratic else beside))
+        value = self.null.value()
+        return self._evaluation(self.null_theta(), value, gradient, hessian, np.inf, rounding, blur)
 
     def quadratic_evaluation(self, theta: Array, order: int = 2) -> Evaluation:
         """The evaluation of squared error at any theta out of the Gram matrix."""
@@ -131,13 +139,18 @@ class Posed:
             with np.errstate(over="ignore"):
                 value += 0.5 * float(gradient[n] ** 2)
         # the value is a difference of sums that may be far larger than it
-        size = np.abs(u)
+        size, to = np.abs(u), self.coordinates
         with np.errstate(over="ignore", invalid="ignore"):
             terms = y_square + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
-        rounding = float(np.finfo(float).eps) * terms
+            # the means are numbers to their own last digits only
+            means = float(np.abs(to.centre[to.active] * to.unit) @ size)
+            means += abs(self.summary.y_mean) * self.fit_intercept
+            terms += EPS * means**2
+            sizes = np.sqrt(np.maximum(np.diagonal(moments), 0.0))
+            of_slopes = sizes * (float(sizes @ size) + math.sqrt(y_square))
+        blur = EPS * to.extended(of_slopes, means)
         hessian = self.null.with_intercept(moments) if order == 2 else None
-        at = self._evaluation(theta, value, gradient, hessian, np.inf)
-        return replace(at, rounding=rounding)
+        return self._evaluation(theta, value, gradient, hessian, np.inf, EPS * terms, blur)
 
     def form(self, theta: Array) -> Array:
         """Of the theta (p,) that differ by a common move of all outputs, the one to report.
@@ -229,6 +242,8 @@ class Posed:
         loss_gradient: Array,
         hessian: Array | None,
         margin: float,
+        rounding: float,
+        blur: Array,
     ) -> Evaluation:
         w = self.coordinates.weights(theta)
         # a diverging model overflows: the solver sees numbers that are not finite and says so
@@ -237,16 +252,34 @@ class Posed:
             gradient = loss_gradient + self.regularizer.gradient(w)
             if hessian is not None:
                 hessian = hessian + self.regularizer.hessian(w)
-            residual = self.residual(theta, loss_gradient)
+            residual = self.residual(theta, loss_gradient, blur)
         return Evaluation(
-            theta, loss, objective, loss_gradient, gradient, residual, hessian, margin
+            theta,
+            loss,
+            objective,
+            loss_gradient,
+            gradient,
+            residual,
+            hessian,
+            margin,
+            rounding,
+            blur,
         )
 
-    def residual(self, theta: Array, loss_gradient: Array) -> float:
+    def residual(self, theta: Array, loss_gradient: Array, blur: Array) -> float:
         """How far theta is from optimal, free of the units of features and weights.
 
         max( max_j r_j / (sd_j rho), |g_b| / rho ), with r_j the distance of the loss's (centred)
         gradient from the penalty's subdifferential, sd over S, rho the rms of l' at the null model.
+
+        Where sd_j is that of one outlier, or the penalty is small, this says little: so also, up to
+        1, the square of r_j / (d_j (l1 + l2 max_k d_k |w_k|)), the part of r_j that rounding does
+        not explain, which bounds what F could still lose beside what the penalty is.
+
+        Args:
+            theta: (p,).
+            loss_gradient: of the mean loss (p,).
+            blur: its rounding (p,).
         """
         if not np.isfinite(loss_gradient).all():
             return float("inf")
@@ -257,9 +290,17 @@ class Posed:
         raw[to.active] = to.columns(loss_gradient[: to.slopes]) / unit
         distance = self.regularizer.distance(w, raw)[to.active]
         sd = self.summary.sd()[:-1][to.active]
-        worst = float(np.max(to.line(distance) / to.line(sd), initial=0.0))
+        r = to.line(distance)
+        worst = float(np.max(r / to.line(sd), initial=0.0))
         worst = max(worst, float(np.max(np.abs(loss_gradient[to.slopes :]), initial=0.0)))
-        return worst / self.rho
+        d = self.strengths.scale[to.active]
+        steepest = float(np.max(to.line(d) * np.abs(to.line(w[to.active])), initial=0.0))
+        level = self.strengths.l1 + self.strengths.l2 * steepest
+        if not level > 0:
+            return worst / self.rho
+        beyond = np.maximum(r - blur[: to.slopes] / to.line(to.unit), 0.0)
+        unpaid = float(np.max(beyond / to.line(d), initial=0.0)) / level
+        return max(worst / self.rho, min(1.0, unpaid) ** 2)
 
 
 def standard_penalty(strengths: Strengths) -> tuple[Penalty, ...]:

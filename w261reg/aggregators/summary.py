@@ -170,6 +170,10 @@ class Summarise(Aggregator[Summary]):
             squares = np.diagonal(moments).copy()
         else:
             squares = block.squares(s, mean[:-1], scale[:-1])
+        # a mean of 1e12 is a number to 1e-4 only: squares about it are larger than those about
+        # reference + offset, which deviations are taken from
+        beside = ((offset - (mean - reference)) * scale)[:-1]
+        squares = np.maximum(squares - weight * beside**2, 0.0)
         return Summary(
             census=block.census,
             rows=block.rows,
