@@ -167,7 +167,8 @@ class Constrained(Objective):
             found["loss_gradient"] = loss_gradient - off
             across_blur = np.abs(self._q.T) @ (blur / self._s)
             found["blur"] = blur + self._s * (np.abs(self._q) @ across_blur)
-            found["residual"] = self.residual(theta, found["loss_gradient"], found["blur"])
+            found["blurred"] = self._scale_free(found["blur"])
+            found["residual"] = self.residual(theta, loss, found["loss_gradient"], found["blur"])
             if at.hessian is not None:
                 found["hessian"] = self.restricted(at.hessian)
             # a model that separates is no proof where multiples of it are not feasible

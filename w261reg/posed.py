@@ -112,6 +112,8 @@ class Posed:
         """
         if not self.null.known:
             return None
+        if self.loss.quadratic and self.summary.gram:
+            return self.quadratic_evaluation(self.null_theta())
         hessian = None
         if self.summary.gram and self.null.even:
             hessian = self.null.hessian()
@@ -134,21 +136,21 @@ class Posed:
         with np.errstate(over="ignore", invalid="ignore"):
             value = 0.5 * y_square + float(u @ (0.5 * (moments @ u) - xy))
             gradient[:n] = moments @ u - xy
-        if self.fit_intercept:
-            gradient[n] = theta[n] - self.summary.y_mean
-            with np.errstate(over="ignore"):
-                value += 0.5 * float(gradient[n] ** 2)
+            if self.fit_intercept:
+                beside, off = self.null.beside(), theta[n] - self.summary.y_mean
+                value += off * (0.5 * off + float(beside @ u))
+                gradient[:n] += off * beside
+                gradient[n] = off + float(beside @ u)
         # the value is a difference of sums that may be far larger than it
         size, to = np.abs(u), self.coordinates
         with np.errstate(over="ignore", invalid="ignore"):
             terms = y_square + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
-            # the means are numbers to their own last digits only
-            means = float(np.abs(to.centre[to.active] * to.unit) @ size)
-            means += abs(self.summary.y_mean) * self.fit_intercept
-            terms += EPS * means**2
+            # theta's last is the label's mean to its own last digits only
+            y_mean = self.summary.y_mean * self.fit_intercept
+            terms += EPS * y_mean**2
             sizes = np.sqrt(np.maximum(np.diagonal(moments), 0.0))
             of_slopes = sizes * (float(sizes @ size) + math.sqrt(y_square))
-        blur = EPS * to.extended(of_slopes, means)
+        blur = EPS * to.extended(of_slopes, abs(y_mean))
         hessian = self.null.with_intercept(moments) if order == 2 else None
         return self._evaluation(theta, value, gradient, hessian, np.inf, EPS * terms, blur)
 
@@ -252,7 +254,7 @@ class Posed:
             gradient = loss_gradient + self.regularizer.gradient(w)
             if hessian is not None:
                 hessian = hessian + self.regularizer.hessian(w)
-            residual = self.residual(theta, loss_gradient, blur)
+            residual = self.residual(theta, loss, loss_gradient, blur)
         return Evaluation(
             theta,
             loss,
@@ -264,22 +266,25 @@ class Posed:
             margin,
             rounding,
             blur,
+            self._scale_free(blur),
         )
 
-    def residual(self, theta: Array, loss_gradient: Array, blur: Array) -> float:
+    def residual(self, theta: Array, loss: float, loss_gradient: Array, blur: Array) -> float:
         """How far theta is from optimal, free of the units of features and weights.
 
         max( max_j r_j / (sd_j rho), |g_b| / rho ), with r_j the distance of the loss's (centred)
         gradient from the penalty's subdifferential, sd over S, rho the rms of l' at the null model.
 
-        Where sd_j is that of one outlier, or the penalty is small, this says little: so also, up to
-        1, the square of r_j / (d_j (l1 + l2 max_k d_k |w_k|)), the part of r_j that rounding does
-        not explain, which bounds what F could still lose beside what the penalty is.
+        Where sd_j is that of one outlier, or the penalty is small, this says little of F. So the
+        residual is at least R/(l + R) q^2, with q <= 1 the largest r_j / (d_j (l1 + l2 max_k d_k
+        |w_k|)), of r_j what rounding does not explain: with L2, F - F* <= p q^2 R by its strong
+        convexity. l + R is F, and the share is 1 while all weights are 0.
 
         Args:
             theta: (p,).
-            loss_gradient: of the mean loss (p,).
-            blur: its rounding (p,).
+            loss: the mean loss.
+            loss_gradient: its gradient (p,).
+            blur: the gradient's rounding (p,).
         """
         if not np.isfinite(loss_gradient).all():
             return float("inf")
@@ -289,18 +294,26 @@ class Posed:
         unit = to.unit if w.ndim == 1 else to.unit[:, None]
         raw[to.active] = to.columns(loss_gradient[: to.slopes]) / unit
         distance = self.regularizer.distance(w, raw)[to.active]
-        sd = self.summary.sd()[:-1][to.active]
         r = to.line(distance)
-        worst = float(np.max(r / to.line(sd), initial=0.0))
-        worst = max(worst, float(np.max(np.abs(loss_gradient[to.slopes :]), initial=0.0)))
+        slopes = np.append(r * to.line(to.unit), loss_gradient[to.slopes :])
+        residual = self._scale_free(slopes)
         d = self.strengths.scale[to.active]
         steepest = float(np.max(to.line(d) * np.abs(to.line(w[to.active])), initial=0.0))
         level = self.strengths.l1 + self.strengths.l2 * steepest
         if not level > 0:
-            return worst / self.rho
+            return residual
+        penalty = self.regularizer.value(w)
+        share = penalty / (abs(loss) + penalty) if penalty > 0 else 1.0
         beyond = np.maximum(r - blur[: to.slopes] / to.line(to.unit), 0.0)
         unpaid = float(np.max(beyond / to.line(d), initial=0.0)) / level
-        return max(worst / self.rho, min(1.0, unpaid) ** 2)
+        return max(residual, share * min(1.0, unpaid) ** 2)
+
+    def _scale_free(self, gradient: Array) -> float:
+        """The largest of a gradient in theta (p,), in units of sd_j rho for weight j."""
+        to = self.coordinates
+        size = to.extended(self.summary.sd()[:-1][to.active] * to.unit, 1.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.max(np.abs(gradient) / size, initial=0.0)) / self.rho
 
 
 def standard_penalty(strengths: Strengths) -> tuple[Penalty, ...]:

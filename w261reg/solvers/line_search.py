@@ -101,10 +101,13 @@ def _accepts(now: Evaluation, trial: Evaluation, change: float) -> bool:
     rounding = _rounding(now, trial)
     if -change > rounding and trial.objective <= now.objective + SUFFICIENT_DECREASE * change:
         return True
-    near = trial.objective <= now.objective + rounding
+    if not trial.objective <= now.objective + rounding:
+        return False
+    if trial.residual < (0.5 if now.residual <= now.blurred else 0.9) * now.residual:
+        return True
     # the residual is a maximum, which may rise for a moment where the gradient as a whole shrinks
     shrinks = np.linalg.norm(trial.gradient) < 0.9 * np.linalg.norm(now.gradient)
-    return bool(near and (trial.residual < now.residual or shrinks))
+    return bool(shrinks and now.residual > now.blurred)
 
 
 def hopeless(now: Evaluation, slope: float) -> bool:
