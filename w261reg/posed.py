@@ -163,13 +163,15 @@ class Posed:
         to = self.coordinates
         if to.outputs == 1:
             return theta
-        w, b = to.weights(theta), to.intercept(theta)
+        w, b = to.weights(theta), to.centred_intercept(theta)
         if self.smooth and all(term.quadratic for term in self.penalty.terms):
             w = w - w.mean(axis=1, keepdims=True)
         elif not self.smooth and not self.strengths.l2 and not self.extra:
             ordered, k = np.sort(w, axis=1), to.outputs
             w = w - np.clip(0.0, ordered[:, [(k - 1) // 2]], ordered[:, [k // 2]])
-        return to.theta(w, b - b.mean())
+        # a common move of all intercepts: that of the raw ones has mean 0
+        level = b.mean() - to.centre @ w.mean(axis=1)
+        return to.extended(w[to.active] / to.unit[:, None], b - level)
 
     def user(self, standardized: bool) -> UserCoordinates:
         """The coordinates of gradient descent's steps: raw features, or standardized ones."""
