@@ -28,7 +28,7 @@ LAYERS: list[set[str]] = [
     {"aggregators"},
     {"datasets"},
     {"conventions", "scaling"},
-    {"null_model", "regularizer", "evaluation"},
+    {"null_model", "regularizer", "evaluation", "rounding"},
     {"null_classes"},
     {"posed"},
     {"objective"},

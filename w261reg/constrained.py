@@ -1,18 +1,18 @@
 """An objective under linear equality constraints, in the coordinates of the free one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from w261reg.aggregators import Aggregator
+from w261reg.aggregators import Aggregator, LocalSteps
 from w261reg.blas import one_blas_thread
 from w261reg.constraints import Constraints
 from w261reg.errors import InputError
-from w261reg.evaluation import Evaluation
+from w261reg.evaluation import Evaluation, Stepped
 from w261reg.objective import Objective
 
 Array = NDArray[np.float64]
@@ -30,11 +30,9 @@ class ConstrainedEvaluation(Evaluation):
 
     Attributes:
         multipliers: lambda, one an independent constraint (r,).
-        leeway: how far F moves while theta satisfies the constraints within rounding.
     """
 
     multipliers: Array = field(default_factory=lambda: np.zeros(0))
-    leeway: float = 0.0
 
 
 class Constrained(Objective):
@@ -130,9 +128,7 @@ class Constrained(Objective):
     # --- evaluations ----------------------------------------------------------------------------
 
     def quadratic_evaluation(self, theta: Array, order: int = 2) -> Evaluation:
-        at = super().quadratic_evaluation(self.feasible(theta), order)
-        assert isinstance(at, ConstrainedEvaluation)
-        return replace(at, rounding=at.rounding + at.leeway)
+        return super().quadratic_evaluation(self.feasible(theta), order)
 
     def evaluate(
         self,
@@ -146,6 +142,12 @@ class Constrained(Objective):
     ) -> Evaluation:
         return super().evaluate(self.feasible(theta), order, label, beside, sampled, diagonal, also)
 
+    def subgradients(
+        self, thetas: Array, label: str, steps: LocalSteps | None = None
+    ) -> tuple[list[Evaluation], Stepped | None]:
+        feasible = np.column_stack([self.feasible(theta) for theta in thetas.T])
+        return super().subgradients(feasible, label, steps)
+
     def _evaluation(
         self,
         theta: Array,
@@ -153,24 +155,30 @@ class Constrained(Objective):
         loss_gradient: Array,
         hessian: Array | None,
         margin: float,
+        rounding: float,
+        blur: Array,
     ) -> Evaluation:
-        at = super()._evaluation(theta, loss, loss_gradient, hessian, margin)
+        at = super()._evaluation(theta, loss, loss_gradient, hessian, margin, rounding, blur)
         with np.errstate(over="ignore", invalid="ignore"):
             across = self._q.T @ (at.gradient / self._s)
             off = self._s * (self._q @ across)
             found: dict[str, Any] = {entry.name: getattr(at, entry.name) for entry in fields(at)}
             found["gradient"] = at.gradient - off
             found["loss_gradient"] = loss_gradient - off
-            found["residual"] = self.residual(theta, found["loss_gradient"])
+            across_blur = np.abs(self._q.T) @ (blur / self._s)
+            found["blur"] = blur + self._s * (np.abs(self._q) @ across_blur)
+            found["blurred"] = self._scale_free(found["blur"])
+            found["residual"] = self.residual(theta, loss, found["loss_gradient"], found["blur"])
             if at.hessian is not None:
                 found["hessian"] = self.restricted(at.hessian)
             # a model that separates is no proof where multiples of it are not feasible
             found["margin"] = np.inf if self._h.any() else margin
             size = np.abs(self._q) @ np.abs(across)
+            # theta satisfies the constraints within rounding, along which F still moves
             leeway = 4 * EPS * float(size @ np.abs(self._s * theta))
             multipliers = -(self._inverse @ across) / self._length
         found["rounding"] = at.rounding + leeway
-        return ConstrainedEvaluation(**found, multipliers=multipliers, leeway=leeway)
+        return ConstrainedEvaluation(**found, multipliers=multipliers)
 
     # --- the null space -------------------------------------------------------------------------
 

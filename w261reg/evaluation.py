@@ -24,6 +24,8 @@ class Evaluation:
             outputs, it is bent in the directions that F does not see (see `Regularizer`).
         margin: smallest margin of any row; infinite for losses without one.
         rounding: how far rounding may have moved the objective, beyond its own last digits.
+        blur: how far rounding may have moved `loss_gradient` (p,); None where it is not known.
+        blurred: how far that may have moved the residual.
         sampled: an estimate of `hessian` from a sample of the rows, where it was asked for.
         diagonal: of `hessian` (p,), where it alone was asked for.
         beside: F at other points that rode along (k,).
@@ -40,6 +42,8 @@ class Evaluation:
     hessian: Array | None = None
     margin: float = np.inf
     rounding: float = 0.0
+    blur: Array | None = None
+    blurred: float = 0.0
     sampled: Array | None = None
     diagonal: Array | None = None
     beside: Array | None = None

@@ -175,8 +175,15 @@ class NullModel:
         total = np.zeros((p, p))
         total[:n, :n] = moments
         if self.fit_intercept:
+            total[n, :n] = total[:n, n] = self.beside()
             total[n, n] = 1.0
         return total
+
+    def beside(self) -> Array:
+        """The mean of x - centre of the active features in theta's units: 0 but for the last digits
+        of the centre."""
+        active = self.coordinates.active
+        return np.asarray(self.summary.beside_mean[active] * self.coordinates.unit)
 
     def scaled_moments(self, summary: Summary | None = None) -> tuple[Array, Array]:
         """(1/S) X'SX and (1/S) X'Sy of the active features in theta's units, centred with an

@@ -1,5 +1,6 @@
 """The evaluations of the function that is minimised, each one pass."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -76,6 +77,14 @@ class Objective(Posed):
             self.summary = self.dataset.aggregate(summarise)
             self.null = self._null()
 
+    def gram_suffices(self, at: Evaluation) -> bool:
+        """Whether a pass would know F no better than an evaluation out of the Gram matrix does."""
+        if not at.rounding > MAX_ROUNDING * abs(at.objective):
+            return True
+        loss = max(at.loss, 0.0)  # of squared error l'^2 is 2 l
+        of_pass = self.rounding.of_value(at.theta, loss, np.array([math.sqrt(2 * loss)]))
+        return at.rounding <= of_pass
+
     def evaluate(
         self,
         theta: Array,
@@ -99,7 +108,7 @@ class Objective(Posed):
         """
         if self.by_gram and not (sampled or diagonal or also):
             at = self.quadratic_evaluation(theta, order)
-            if not at.rounding > MAX_ROUNDING * abs(at.objective):
+            if self.gram_suffices(at):
                 return at if beside is None else replace(at, beside=self.values(beside))
         parts: list[Aggregator[Any]] = [self._evaluate(theta[:, None], order, diagonal)]
         if self.riding and self.rider is not None:
@@ -172,7 +181,10 @@ class Objective(Posed):
         gradient = self._gradients(sums, weight)[:, 0]
         hessian = self._hessian(sums, weight) if order == 2 else None
         value, margin = float(sums.value[0]) / weight, float(sums.margin[0])
-        return self._evaluation(theta, value, gradient, hessian, margin)
+        steep, size = np.sqrt(sums.steep / weight), float(sums.size[0]) / weight
+        rounding = self.rounding.of_value(theta, size, steep)
+        blur = self.rounding.of_gradient(theta, steep, hessian)
+        return self._evaluation(theta, value, gradient, hessian, margin, rounding, blur)
 
     def _gradients(self, sums: Sums, weight: float) -> Array:
         """Of the mean losses of k models, in theta (p, k)."""
@@ -247,5 +259,8 @@ class Objective(Posed):
         loss = None
         if at.hessian is not None:  # that of the loss does not change
             loss = at.hessian - self.regularizer.hessian(self.coordinates.weights(at.theta))
-        moved = self._evaluation(theta, at.loss, at.loss_gradient, loss, at.margin)
-        return replace(moved, rounding=at.rounding, gap=at.gap)
+        assert at.blur is not None
+        moved = self._evaluation(
+            theta, at.loss, at.loss_gradient, loss, at.margin, at.rounding, at.blur
+        )
+        return replace(moved, gap=at.gap)

@@ -1,6 +1,6 @@
 """The function that is minimised, and what the moments of the first pass tell of it."""
 
-from dataclasses import replace
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from w261reg.penalties import ElasticNet, Penalty, PenaltySum
 from w261reg.penalties.l1 import L1
 from w261reg.penalties.l2 import L2
 from w261reg.regularizer import Regularizer
+from w261reg.rounding import EPS, Rounding
 from w261reg.scaling import Coordinates, UserCoordinates
 
 Array = NDArray[np.float64]
@@ -38,6 +39,7 @@ class Posed:
         coordinates: between theta and (w, b).
         regularizer: the penalty in theta.
         null: what is known of the loss without a pass.
+        rounding: of what a pass finds.
         rho: root mean square of l' at the null model; the unit of the residual.
         kink: half the jump of F's derivative at u_j = 0, (p,).
     """
@@ -63,6 +65,7 @@ class Posed:
         self.rho = self.null.rms()
         self.regularizer = Regularizer(self.penalty, self.coordinates, self.null.spread())
         self.kink = self.regularizer.kink
+        self.rounding = Rounding(loss, summary, self.coordinates)
 
     def _null(self) -> NullModel:
         kind = NullModel if self.summary.classes is None else NullClasses
@@ -109,13 +112,20 @@ class Posed:
         """
         if not self.null.known:
             return None
+        if self.loss.quadratic and self.summary.gram:
+            return self.quadratic_evaluation(self.null_theta())
         hessian = None
         if self.summary.gram and self.null.even:
             hessian = self.null.hessian()
         to, raw = self.coordinates, self.null.gradient()
         unit = to.unit if raw.ndim == 1 else to.unit[:, None]
         gradient = to.extended(unit * raw, self.null.slope())
-        return self._evaluation(self.null_theta(), self.null.value(), gradient, hessian, np.inf)
+        blur = self.rho * EPS * self.rounding.size
+        # the label's mean, or the classes' shares, are known to their own last digits only
+        beside = EPS * np.abs(self.null_theta()[to.slopes :])
+        rounding = float(np.sum(beside**2 if self.loss.quadratic else beside))
+        value = self.null.value()
+        return self._evaluation(self.null_theta(), value, gradient, hessian, np.inf, rounding, blur)
 
     def quadratic_evaluation(self, theta: Array, order: int = 2) -> Evaluation:
         """The evaluation of squared error at any theta out of the Gram matrix."""
@@ -126,18 +136,23 @@ class Posed:
         with np.errstate(over="ignore", invalid="ignore"):
             value = 0.5 * y_square + float(u @ (0.5 * (moments @ u) - xy))
             gradient[:n] = moments @ u - xy
-        if self.fit_intercept:
-            gradient[n] = theta[n] - self.summary.y_mean
-            with np.errstate(over="ignore"):
-                value += 0.5 * float(gradient[n] ** 2)
+            if self.fit_intercept:
+                beside, off = self.null.beside(), theta[n] - self.summary.y_mean
+                value += off * (0.5 * off + float(beside @ u))
+                gradient[:n] += off * beside
+                gradient[n] = off + float(beside @ u)
         # the value is a difference of sums that may be far larger than it
-        size = np.abs(u)
+        size, to = np.abs(u), self.coordinates
         with np.errstate(over="ignore", invalid="ignore"):
             terms = y_square + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
-        rounding = float(np.finfo(float).eps) * terms
+            # theta's last is the label's mean to its own last digits only
+            y_mean = self.summary.y_mean * self.fit_intercept
+            terms += EPS * y_mean**2
+            sizes = np.sqrt(np.maximum(np.diagonal(moments), 0.0))
+            of_slopes = sizes * (float(sizes @ size) + math.sqrt(y_square))
+        blur = EPS * to.extended(of_slopes, abs(y_mean))
         hessian = self.null.with_intercept(moments) if order == 2 else None
-        at = self._evaluation(theta, value, gradient, hessian, np.inf)
-        return replace(at, rounding=rounding)
+        return self._evaluation(theta, value, gradient, hessian, np.inf, EPS * terms, blur)
 
     def form(self, theta: Array) -> Array:
         """Of the theta (p,) that differ by a common move of all outputs, the one to report.
@@ -148,13 +163,15 @@ class Posed:
         to = self.coordinates
         if to.outputs == 1:
             return theta
-        w, b = to.weights(theta), to.intercept(theta)
+        w, b = to.weights(theta), to.centred_intercept(theta)
         if self.smooth and all(term.quadratic for term in self.penalty.terms):
             w = w - w.mean(axis=1, keepdims=True)
         elif not self.smooth and not self.strengths.l2 and not self.extra:
             ordered, k = np.sort(w, axis=1), to.outputs
             w = w - np.clip(0.0, ordered[:, [(k - 1) // 2]], ordered[:, [k // 2]])
-        return to.theta(w, b - b.mean())
+        # a common move of all intercepts: that of the raw ones has mean 0
+        level = b.mean() - to.centre @ w.mean(axis=1)
+        return to.extended(w[to.active] / to.unit[:, None], b - level)
 
     def user(self, standardized: bool) -> UserCoordinates:
         """The coordinates of gradient descent's steps: raw features, or standardized ones."""
@@ -230,6 +247,8 @@ class Posed:
         loss_gradient: Array,
         hessian: Array | None,
         margin: float,
+        rounding: float,
+        blur: Array,
     ) -> Evaluation:
         w = self.coordinates.weights(theta)
         # a diverging model overflows: the solver sees numbers that are not finite and says so
@@ -238,16 +257,37 @@ class Posed:
             gradient = loss_gradient + self.regularizer.gradient(w)
             if hessian is not None:
                 hessian = hessian + self.regularizer.hessian(w)
-            residual = self.residual(theta, loss_gradient)
+            residual = self.residual(theta, loss, loss_gradient, blur)
         return Evaluation(
-            theta, loss, objective, loss_gradient, gradient, residual, hessian, margin
+            theta,
+            loss,
+            objective,
+            loss_gradient,
+            gradient,
+            residual,
+            hessian,
+            margin,
+            rounding,
+            blur,
+            self._scale_free(blur),
         )
 
-    def residual(self, theta: Array, loss_gradient: Array) -> float:
+    def residual(self, theta: Array, loss: float, loss_gradient: Array, blur: Array) -> float:
         """How far theta is from optimal, free of the units of features and weights.
 
         max( max_j r_j / (sd_j rho), |g_b| / rho ), with r_j the distance of the loss's (centred)
         gradient from the penalty's subdifferential, sd over S, rho the rms of l' at the null model.
+
+        Where sd_j is that of one outlier, or the penalty is small, this says little of F. So the
+        residual is at least R/(l + R) q^2, with q <= 1 the largest r_j / (d_j (l1 + l2 max_k d_k
+        |w_k|)), of r_j what rounding does not explain: with L2, F - F* <= p q^2 R by its strong
+        convexity. l + R is F, and the share is 1 while all weights are 0.
+
+        Args:
+            theta: (p,).
+            loss: the mean loss.
+            loss_gradient: its gradient (p,).
+            blur: the gradient's rounding (p,).
         """
         if not np.isfinite(loss_gradient).all():
             return float("inf")
@@ -257,10 +297,26 @@ class Posed:
         unit = to.unit if w.ndim == 1 else to.unit[:, None]
         raw[to.active] = to.columns(loss_gradient[: to.slopes]) / unit
         distance = self.regularizer.distance(w, raw)[to.active]
-        sd = self.summary.sd()[:-1][to.active]
-        worst = float(np.max(to.line(distance) / to.line(sd), initial=0.0))
-        worst = max(worst, float(np.max(np.abs(loss_gradient[to.slopes :]), initial=0.0)))
-        return worst / self.rho
+        r = to.line(distance)
+        slopes = np.append(r * to.line(to.unit), loss_gradient[to.slopes :])
+        residual = self._scale_free(slopes)
+        d = self.strengths.scale[to.active]
+        steepest = float(np.max(to.line(d) * np.abs(to.line(w[to.active])), initial=0.0))
+        level = self.strengths.l1 + self.strengths.l2 * steepest
+        if not level > 0:
+            return residual
+        penalty = self.regularizer.value(w)
+        share = penalty / (abs(loss) + penalty) if penalty > 0 else 1.0
+        beyond = np.maximum(r - blur[: to.slopes] / to.line(to.unit), 0.0)
+        unpaid = float(np.max(beyond / to.line(d), initial=0.0)) / level
+        return max(residual, share * min(1.0, unpaid) ** 2)
+
+    def _scale_free(self, gradient: Array) -> float:
+        """The largest of a gradient in theta (p,), in units of sd_j rho for weight j."""
+        to = self.coordinates
+        size = to.extended(self.summary.sd()[:-1][to.active] * to.unit, 1.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.max(np.abs(gradient) / size, initial=0.0)) / self.rho
 
 
 def standard_penalty(strengths: Strengths) -> tuple[Penalty, ...]:

@@ -1,5 +1,6 @@
 """The coordinates in which solvers work: scaled and centred, while the data stays raw."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -156,8 +157,31 @@ class Coordinates:
         """b of theta (p,): a number, of K > 1 outputs (K,)."""
         if not self.fit_intercept:
             return 0.0 if self.outputs == 1 else np.zeros(self.outputs)
-        b = self.centred_intercept(theta) - self.centre @ self.weights(theta)
-        return float(b) if self.outputs == 1 else b
+        b = self._uncentred(theta, np.zeros(self.outputs))
+        return float(b[0]) if self.outputs == 1 else b
+
+    def unstored(self, theta: Array) -> Array:
+        """b - the exact b0 - centre'w (K,): what `intercept`, a number, leaves out of theta (p,).
+
+        Weights lose nothing: their units are powers of two.
+        """
+        if not self.fit_intercept:
+            return np.zeros(self.outputs)
+        return -self._uncentred(theta, np.atleast_1d(self.intercept(theta)))
+
+    def _uncentred(self, theta: Array, less: Array) -> Array:
+        """b0 - centre'w - less (K,), rounded once; as floating point has it where that is infinite.
+
+        b0 and centre'w may be far larger than their difference: features of 1e12 that vary by 1.
+        """
+        w = self.weights(theta)[self.active].reshape(len(self.active), self.outputs)
+        b0, centre = np.atleast_1d(self.centred_intercept(theta)), self.centre[self.active]
+        with np.errstate(over="ignore", invalid="ignore"):
+            plain = b0 - centre @ w - less
+            finite = np.isfinite(np.abs(centre) @ np.abs(w) + np.abs(b0))
+        for k in np.flatnonzero(finite):
+            plain[k] = math.fsum([b0[k], -less[k], *exact_products(-centre, w[:, k])])
+        return plain
 
     def theta(self, w: Array, b: Any) -> Array:
         """theta (p,) of weights and intercept; weights without spread are dropped."""
@@ -165,6 +189,26 @@ class Coordinates:
         kept[self.active] = w[self.active]
         unit = self.unit if w.ndim == 1 else self.unit[:, None]
         return self.extended(w[self.active] / unit, b + self.centre @ kept)
+
+
+def exact_products(a: Array, b: Array) -> Array:
+    """Numbers whose exact sum is the sum of a_j b_j: the products' two halves (2n,).
+
+    Dekker (1971), *A Floating-Point Technique for Extending the Available Precision*, on mantissas,
+    so that nothing overflows on the way.
+    """
+    (a, i), (b, j) = np.frexp(a), np.frexp(b)
+    high = a * b
+    (a1, a2), (b1, b2) = _halves(a), _halves(b)
+    low = ((a1 * b1 - high) + a1 * b2 + a2 * b1) + a2 * b2
+    return np.ldexp(np.concatenate([high, low]), np.concatenate([i + j, i + j]))
+
+
+def _halves(a: Array) -> tuple[Array, Array]:
+    """a as a sum of two numbers of half as many digits."""
+    c = 134217729.0 * a
+    high = c - (c - a)
+    return high, a - high
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ class Sums:
 
     Attributes:
         value: sum s l, (k,).
+        size: sum s |l|, (k,); empty below order 1.
+        steep: sum s l'^2, (k K,); empty below order 1.
         gradient: sum s l' (x - centre), (n, k K); empty below order 1.
         intercept: sum s l', (k K,); empty below order 1.
         hessian: D sum s h (x - centre)(x - centre)' D, (n, P n), the upper triangles of matrices in
@@ -34,6 +36,8 @@ class Sums:
     """
 
     value: Array
+    size: Array
+    steep: Array
     gradient: Array
     intercept: Array
     hessian: Array
@@ -54,6 +58,8 @@ class Sums:
         return replace(
             self,
             value=self.value[[j]],
+            size=self.size[[j]],
+            steep=self.steep[own],
             gradient=self.gradient[:, own],
             intercept=self.intercept[own],
             margin=self.margin[[j]],
@@ -115,6 +121,8 @@ class Evaluate(Aggregator[Sums]):
         bent = self.loss.outputs if self.diagonal else directions
         return Sums(
             value=np.zeros(models),
+            size=np.zeros(models if self.order >= 1 else 0),
+            steep=np.zeros(columns if self.order >= 1 else 0),
             gradient=np.zeros((n, columns) if self.order >= 1 else (0, 0)),
             intercept=np.zeros(columns if self.order >= 1 else 0),
             hessian=np.zeros((n, n * directions) if self.order >= 2 else (0, 0), order="F"),
@@ -150,12 +158,10 @@ class Evaluate(Aggregator[Sums]):
             state.value += s @ self.loss.value(block.y, z)
         elif self.order == 1 and not self.diagonal:
             value, derivative = self.loss.first(block.y, z)
-            state.value += s @ value
-            self._add_gradient(state, block, derivative)
+            self._add_first(state, block, value, derivative)
         else:
             value, derivative, curvature = self.loss.all(block.y, z)
-            state.value += s @ value
-            self._add_gradient(state, block, derivative)
+            self._add_first(state, block, value, derivative)
             if self.diagonal and self.loss.outputs > 1:
                 curvature = self.loss.diagonal(block.y, z)
             self._add_curvature(state, block, curvature)
@@ -176,13 +182,18 @@ class Evaluate(Aggregator[Sums]):
         if not self.diagonal:
             state.mixed += block.t_dot(weighted, self.centre) * self.scale[:, None]
 
-    def _add_gradient(self, state: Sums, block: Block, derivative: Array) -> None:
+    def _add_first(self, state: Sums, block: Block, value: Array, derivative: Array) -> None:
+        state.value += block.weight @ value
+        state.size += block.weight @ np.abs(value)
         r = block.weight[:, None] * derivative
+        state.steep += np.einsum("ij,ij->j", r, derivative)
         state.gradient += block.t_dot(r, self.centre)
         state.intercept += r.sum(axis=0)
 
     def merge(self, left: Sums, right: Sums) -> Sums:
         left.value += right.value
+        left.size += right.size
+        left.steep += right.steep
         left.gradient += right.gradient
         left.intercept += right.intercept
         left.hessian += right.hessian
@@ -196,4 +207,4 @@ class Evaluate(Aggregator[Sums]):
     def nbytes(self) -> int:
         n, columns = self.w.shape
         own = (n * n + n) * self._directions + n * self.loss.outputs * self.diagonal
-        return 8 * (3 * columns + n * columns + own) + 4096
+        return 8 * (5 * columns + n * columns + own) + 4096

@@ -67,6 +67,12 @@ class Summary:
         return (self.reference + self.offset)[:-1]
 
     @property
+    def beside_mean(self) -> Array:
+        """What the means of features and label (p,) are more than the numbers nearest to them."""
+        nearest = self.reference + self.offset
+        return np.asarray(self.offset - (nearest - self.reference))
+
+    @property
     def y_mean(self) -> float:
         """Weighted mean of the label."""
         return float(self.reference[-1] + self.offset[-1])
@@ -93,7 +99,7 @@ class Summary:
     def second_moments(self, scale_exponent: NDArray[np.int64], centred: bool) -> Array:
         """(1/S) D X'SX D with D = diag(2^-scale_exponent), of features and label: (p, p).
 
-        About the means if `centred`, else about 0. Needs the Gram matrix.
+        About the numbers nearest to the means if `centred`, else about 0. Needs the Gram matrix.
         """
         assert self.moments is not None
         p = len(self.squares)
@@ -104,9 +110,9 @@ class Summary:
         total /= self.weight
         shift = self.exponent - scale_exponent
         total = np.ldexp(total, np.add.outer(shift, shift))
-        if not centred:
-            mean = np.ldexp(self.reference + self.offset, -scale_exponent)
-            total += np.multiply.outer(mean, mean)
+        mean = self.beside_mean if centred else self.reference + self.offset
+        mean = np.ldexp(mean, -scale_exponent)
+        total += np.multiply.outer(mean, mean)
         return total
 
     def label_covariance(self, scale_exponent: NDArray[np.int64]) -> Array:
@@ -174,6 +180,12 @@ class Summarise(Aggregator[Summary]):
             np.fill_diagonal(moments, squares)
         else:
             squares = block.squares(s, mean[:-1], scale[:-1])
+        # a mean of 1e12 is a number to 1e-4 only: the moments about it are larger than those about
+        # reference + offset
+        beside = ((offset - (mean - reference)) * scale)[:-1]
+        squares = np.maximum(squares - weight * beside**2, 0.0)
+        if moments is not None:
+            blas.dsyr(-weight, beside, a=moments, overwrite_a=1)
         return Summary(
             census=block.census,
             rows=block.rows,

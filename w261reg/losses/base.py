@@ -47,6 +47,7 @@ class Loss(ABC):
             outputs |l'''| <= (max_e |a_e'v|) l'' along v in z. Proofs need it.
         label_range: the smallest and the largest label that the loss is for.
         kinked: l has kinks and no curvature beside them, so only subgradients tell anything.
+        lowest: a lower bound of l; -infinite where none is known.
         steepest: an upper bound of |l'|, of several outputs of its length; infinite where there
             is none.
 
@@ -70,6 +71,7 @@ class Loss(ABC):
     self_concordant: ClassVar[bool] = False
     label_range: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     kinked: ClassVar[bool] = False
+    lowest: ClassVar[float] = -math.inf
     steepest: ClassVar[float] = math.inf
     most_curved: ClassVar[float] = math.inf
 

@@ -18,6 +18,7 @@ class BinaryCrossEntropy(Loss):
 
     name = "bxe"
     title = "binary cross entropy"
+    lowest = 0.0
     classification = True
     canonical = True
     family = "bernoulli"

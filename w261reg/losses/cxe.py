@@ -24,6 +24,7 @@ class CrossEntropy(Loss):
 
     name = "cxe"
     title = "cross entropy of several classes (softmax)"
+    lowest = 0.0
     classification = True
     multiclass = True
     family: ClassVar[str | None] = "multinomial"

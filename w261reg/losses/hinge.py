@@ -14,6 +14,7 @@ class Hinge(Loss):
 
     name = "hinge"
     title = "hinge loss, of the linear support vector machine"
+    lowest = 0.0
     metric = "hinge_loss"
     classification = True
     probabilistic = False

@@ -15,6 +15,7 @@ class SquaredError(Loss):
 
     name = "mse"
     title = "mean squared error"
+    lowest = 0.0
     quadratic = True
     canonical = True
     family = "gaussian"

@@ -15,6 +15,7 @@ class SquaredHinge(Loss):
 
     name = "squared_hinge"
     title = "squared hinge loss, of the linear support vector machine"
+    lowest = 0.0
     metric = "squared_hinge_loss"
     classification = True
     probabilistic = False

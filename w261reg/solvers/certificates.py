@@ -11,6 +11,7 @@ from w261reg.constrained import Constrained, directions
 from w261reg.evaluation import Evaluation, rounding_of, shortest_subgradient
 from w261reg.objective import Objective
 from w261reg.regularizer import Regularizer
+from w261reg.rounding import EPS
 from w261reg.solvers.linear import null_threshold
 
 Array = NDArray[np.float64]
@@ -18,6 +19,8 @@ Array = NDArray[np.float64]
 
 # curvature below this share of the largest is that of directions in which weights tend to infinity
 NEARLY_FLAT = 1e-6
+# the best of this many mixtures is sought where a gap is more than this share of the loss
+MIXTURES, SMALL_GAP = 40, 1e-9
 
 
 class Existence(enum.Enum):
@@ -37,13 +40,48 @@ def suboptimality_bound(objective: Objective, evaluation: Evaluation) -> float |
             _quadratic(objective, evaluation),
             _self_concordant(objective, evaluation),
             evaluation.gap,
-            0.0 if evaluation.objective == 0.0 else None,  # no loss or penalty is negative
         )
         if bound is not None and math.isfinite(bound)
     ]
+    least, stored = _least(objective), _stored(objective, evaluation)
+    if evaluation.objective == least:
+        bounds.append(0.0)
+    if not bounds or stored is None:
+        return None
     # F itself is known to rounding only: no bound below that is honest
     rounding = max(rounding_of(evaluation.objective), evaluation.rounding)
-    return max(min(bounds), rounding) if bounds else None
+    return max(min(*bounds, evaluation.objective - least), rounding) + stored
+
+
+def _least(objective: Objective) -> float:
+    """What F is never below; -inf where that is not known. L1, L2 and w'Pw/2 are never negative."""
+    return objective.loss.lowest if _parabolic(objective) else -math.inf
+
+
+def _stored(objective: Objective, evaluation: Evaluation) -> float | None:
+    """How much larger F may be at the coefficients as they are stored; None where nothing tells.
+
+    The intercept of raw features is one number, which may leave out digits of the centred one.
+    """
+    moved = objective.coordinates.unstored(evaluation.theta)
+    length = float(np.linalg.norm(moved))
+    curved, steepest = objective.loss.most_curved, objective.loss.steepest
+    slope = evaluation.loss_gradient[objective.coordinates.slopes :]
+    rises = [steepest * length]
+    if math.isfinite(curved) and length > 0:
+        rises.append(max(0.0, float(slope @ moved)) + curved * length**2 / 2)
+    if length == 0.0 or math.isfinite(min(rises)):
+        return min(rises) if length > 0 else 0.0
+    # where nothing bounds l', what is below the rounding of z itself is below that of F
+    theta, size = np.abs(evaluation.theta), objective.rounding.size
+    known = [EPS * float(size[own] @ theta[own]) for own in _outputs(objective)]
+    return 0.0 if (np.abs(moved) <= np.array(known)).all() else None
+
+
+def _outputs(objective: Objective) -> list[NDArray[np.int64]]:
+    """Where theta of each output lies."""
+    to = objective.coordinates
+    return [to.of_output(k) for k in range(to.outputs)]
 
 
 def storage_bound(objective: Objective, evaluation: Evaluation) -> float | None:
@@ -81,33 +119,80 @@ def storage_bound(objective: Objective, evaluation: Evaluation) -> float | None:
 
 
 def _gap(objective: Objective, evaluation: Evaluation) -> float | None:
-    """The duality gap for any convex loss, where l2 > 0 and sum s l' = 0.
+    """The duality gap for any convex loss, where there is a penalty and sum s l' = 0.
 
-    With u_j = d_j w_j and v_j = sum s l' x_j / (S d_j),
-    F - F* <= sum_j [ v_j u_j + l1 |u_j| + l2 u_j^2/2 + ((|v_j| - l1)+)^2 / (2 l2) ].
-    A further penalty counts as loss, for it lies above its tangents, too, where it has no kink.
+    With u_j = d_j w_j, v_j = sum s l' x_j / (S d_j), L the mean loss, m what it is never below and
+    R the penalty, for any t between 0 and 1
+
+        F - F* <= (1 - t) (L - m) + R + sum_j [ t v_j u_j + ((t |v_j| - l1)+)^2 / (2 l2) ],
+
+    since L is above t times its tangent + (1 - t) m; with l2 = 0 where no t |v_j| is above l1. For
+    squared error (1 - t)^2 takes the place of 1 - t: its dual at t l' is known. A further penalty
+    counts as loss, for it lies above its tangents, too, where it has no kink.
     """
     l1, l2 = objective.strengths.l1, objective.strengths.l2
     w = objective.coordinates.weights(evaluation.theta)
     kinked = any(
         term.kink(column).any() for term in objective.extra for column in np.atleast_2d(w.T)
     )
-    if not l2 > 0 or kinked or objective.loss.numerical:
+    if not (l1 > 0 or l2 > 0) or kinked or objective.loss.numerical or evaluation.blur is None:
         return None
     to, gradient = objective.coordinates, evaluation.loss_gradient
     if (np.abs(gradient[to.slopes :]) > 1e-12 * objective.rho).any():
         return None  # sum s l' is not 0
     raw = gradient[: to.slopes] / to.line(to.unit)
+    height = evaluation.loss
     for term in objective.extra:
-        own = [term.gradient(column)[to.active] for column in np.atleast_2d(w.T)]
-        raw = raw + np.concatenate(own)
+        columns = np.atleast_2d(w.T)
+        raw = raw + np.concatenate([term.gradient(column)[to.active] for column in columns])
+        height += sum(term.value(column) for column in columns)
     d = to.line(objective.strengths.scale[to.active])
     u, v = d * to.line(w[to.active]), raw / d
-    excess = np.maximum(np.abs(v) - l1, 0.0)
-    with np.errstate(over="ignore", invalid="ignore"):  # then it is no number, and no bound
-        terms = v * u + l1 * np.abs(u) + l2 * u**2 / 2 + excess**2 / (2 * l2)
-        total = float(terms.sum())
-    return max(0.0, total) if math.isfinite(total) else None
+    blur = evaluation.blur[: to.slopes] / to.line(to.unit) / d
+    with np.errstate(over="ignore", invalid="ignore"):
+        height -= _least(objective)
+        square = objective.loss.quadratic and not objective.extra
+        return _best_mixture(u, v, blur, height, l1, l2, square)
+
+
+def _best_mixture(
+    u: Array, v: Array, blur: Array, height: float, l1: float, l2: float, square: bool
+) -> float:
+    """The least of `_gap` over t, which is convex in t; infinite where there is none.
+
+    Args:
+        u, v: as there, (p,).
+        blur: rounding of v (p,).
+        height: L - m; infinite where m is not known, and then t = 1.
+        l1, l2: strengths, not both 0.
+        square: whether the loss is squared error alone.
+    """
+    size, sign, flat = np.abs(u), np.sign(u), l1 * np.abs(u) + l2 * u**2 / 2
+
+    def terms(v: Array) -> Array:
+        within = size * (l1 + v * sign) + l2 * u**2 / 2
+        if not l2 > 0:
+            return np.where(np.abs(v) <= l1, within, math.inf)
+        # against the sign of u the sum is a square, of what cancels
+        against = (v + l1 * sign + l2 * u) ** 2 / (2 * l2)
+        along = v * u + flat + (np.abs(v) - l1) ** 2 / (2 * l2)
+        return np.where(np.abs(v) <= l1, within, np.where(v * sign < 0, against, along))
+
+    def gap(t: float) -> float:
+        short = (1 - t) ** 2 if square else 1 - t
+        # each is convex in v, so largest at an end of what v may be
+        most = np.maximum(terms(t * (v - blur)), terms(t * (v + blur)))
+        return (short * height if short > 0 else 0.0) + float(np.sum(most))
+
+    largest = float(np.max(np.abs(v) + blur, initial=0.0))
+    high = 1.0 if l2 > 0 or largest <= l1 else l1 / largest * (1 - 4 * EPS)
+    least, low = gap(high), 0.0
+    if math.isfinite(height) and not least <= SMALL_GAP * height:
+        for _ in range(MIXTURES):
+            one, other = low + (high - low) / 3, high - (high - low) / 3
+            low, high = (low, other) if gap(one) <= gap(other) else (one, high)
+        least = min(least, gap((low + high) / 2))
+    return 0.0 if least < 0 else least  # what is no number stays so, and proves nothing
 
 
 def _quadratic(objective: Objective, evaluation: Evaluation) -> float | None:

@@ -11,7 +11,7 @@ from w261reg.blas import one_blas_thread
 from w261reg.constrained import Constrained
 from w261reg.errors import InputError
 from w261reg.losses import Loss
-from w261reg.objective import MAX_ROUNDING, Objective
+from w261reg.objective import Objective
 from w261reg.solvers.base import FirstPass, Solver, State
 from w261reg.solvers.linear import Solution, solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1
@@ -65,7 +65,7 @@ class Gram(Solver):
         if objective.smooth and not solution.condition < MAX_CONDITION:
             solution, hessian = self._orthogonal(objective)
             after = replace(objective.evaluate(solution.x, 1, "accurate residual"), hessian=hessian)
-        elif after.rounding > MAX_ROUNDING * after.objective:
+        elif not objective.gram_suffices(after):
             after = replace(
                 objective.evaluate(solution.x, 1, "accurate residual"), hessian=now.hessian
             )

@@ -25,7 +25,7 @@ class Ray:
     Attributes:
         start: where the step starts.
         point: theta (p,) after a step of a given length.
-        change: the change of F that the model predicts for a theta, < 0.
+        change: the change of F that the model predicts for a theta, < 0 beyond rounding.
         first: the length to try first.
         order: of the evaluations: 1 for gradients, 2 for Hessians too.
         label: of the passes.
@@ -55,7 +55,7 @@ def search(objective: Objective, ray: Ray) -> tuple[Evaluation, float] | None:
     One pass evaluates the first step, which is nearly always taken. Where it does not descend, one
     pass tries shorter ones side by side (none, where they rode along), and one more evaluates the
     best of those that satisfy Armijo's rule. Where the predicted change is within rounding of F,
-    shorter steps are evaluated one by one, and the residual decides.
+    values tell nothing: gradients at shorter steps, side by side, decide.
 
     Returns:
         None where no step descends in floating point.
@@ -65,7 +65,7 @@ def search(objective: Objective, ray: Ray) -> tuple[Evaluation, float] | None:
     trial = objective.evaluate(theta, ray.order, ray.label, shorter, ray.sampled, ray.diagonal)
     if _accepts(now, trial, ray.change(theta)):
         return trial, ray.first
-    if -ray.change(theta) <= _rounding(now, now):
+    if -ray.change(theta) <= _rounding(now, trial):
         return _within_rounding(objective, ray)
     for number, trials in enumerate(TRIALS):
         lengths = ray.first * trials
@@ -85,12 +85,12 @@ def search(objective: Objective, ray: Ray) -> tuple[Evaluation, float] | None:
 
 
 def _within_rounding(objective: Objective, ray: Ray) -> tuple[Evaluation, float] | None:
-    """The first of some shorter steps that descends; each takes a pass: values tell nothing."""
-    for length in ray.first * TRIALS[0]:
-        theta = ray.point(float(length))
-        trial = objective.evaluate(theta, ray.order, ray.label)
-        if _accepts(ray.start, trial, ray.change(theta)):
-            return trial, float(length)
+    """The first of some shorter steps whose gradient is smaller."""
+    lengths = ray.first * TRIALS[0]
+    trials, _ = objective.subgradients(ray.points(lengths), "line search")
+    for length, trial in zip(lengths, trials, strict=True):
+        if _accepts(ray.start, trial, ray.change(trial.theta)):
+            return objective.evaluate(trial.theta, ray.order, ray.label), float(length)
     return None
 
 
@@ -98,14 +98,21 @@ def _accepts(now: Evaluation, trial: Evaluation, change: float) -> bool:
     """Armijo's rule; within rounding of the objective, a smaller gradient counts as descent."""
     if not trial.finite:
         return False
-    if trial.objective < now.objective and (
-        trial.objective <= now.objective + SUFFICIENT_DECREASE * change
-    ):
+    rounding = _rounding(now, trial)
+    if -change > rounding and trial.objective <= now.objective + SUFFICIENT_DECREASE * change:
         return True
-    near = trial.objective <= now.objective + _rounding(now, trial)
+    if not trial.objective <= now.objective + rounding:
+        return False
+    if trial.residual < (0.5 if now.residual <= now.blurred else 0.9) * now.residual:
+        return True
     # the residual is a maximum, which may rise for a moment where the gradient as a whole shrinks
     shrinks = np.linalg.norm(trial.gradient) < 0.9 * np.linalg.norm(now.gradient)
-    return bool(near and (trial.residual < now.residual or shrinks))
+    return bool(shrinks and now.residual > now.blurred)
+
+
+def hopeless(now: Evaluation, slope: float) -> bool:
+    """Whether a direction of this slope, by its model, does not descend: beyond rounding of F."""
+    return not slope < _rounding(now, now)
 
 
 def _rounding(now: Evaluation, trial: Evaluation) -> float:

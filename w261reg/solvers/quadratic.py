@@ -1,8 +1,11 @@
 """Quadratic problems with an L1 part, on the driver."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from w261reg.evaluation import Evaluation
 from w261reg.solvers.linear import solve
 
 Array = NDArray[np.float64]
@@ -14,7 +17,22 @@ MAX_SIGN_STEPS = 2000
 
 
 def minimise_quadratic_l1(h: Array, c: Array, kink: Array, start: Array) -> Array:
-    """argmin_u u'Hu/2 - c'u + sum_j kink_j |u_j|, with exact zeros.
+    """argmin_u u'Hu/2 - c'u + sum_j kink_j |u_j|, with exact zeros; see `quadratic_step`.
+
+    Args:
+        h: (p, p) symmetric positive semidefinite.
+        c: (p,).
+        kink: (p,) >= 0; 0 where a coordinate has no L1 part.
+        start: (p,) where to begin.
+    """
+    return start + quadratic_step(h, h @ start - c, kink, start)
+
+
+def quadratic_step(h: Array, slope: Array, kink: Array, start: Array) -> Array:
+    """argmin_d d'Hd/2 + slope'd + sum_j kink_j |start_j + d_j|, with exact zeros of start + d.
+
+    The step is the unknown, not where it leads: beside H start, which may be larger by any factor,
+    the digits of the slope would be lost.
 
     Two steps in turn, each of which descends: sweeps of coordinate descent (Friedman, Hastie and
     Tibshirani 2010, *Regularization Paths for Generalized Linear Models via Coordinate Descent*),
@@ -25,119 +43,149 @@ def minimise_quadratic_l1(h: Array, c: Array, kink: Array, start: Array) -> Arra
 
     Args:
         h: (p, p) symmetric positive semidefinite.
-        c: (p,).
+        slope: of the smooth part at `start` (p,).
         kink: (p,) >= 0; 0 where a coordinate has no L1 part.
-        start: (p,) where to begin.
+        start: (p,).
 
     Returns:
-        (p,), optimal within rounding, or the best that was found.
+        d (p,), optimal within rounding, or the best that was found.
     """
     usable = np.diagonal(h) > 0
-    start = np.where(usable, start, 0.0)
     size = np.abs(h)
+    here = _Problem(h, slope, kink, start, usable)
 
-    def excess(u: Array) -> float:
+    def excess(d: Array) -> float:
         """The largest violation of the conditions of a minimum, in units of rounding errors."""
-        rounding = 1e-14 * (size @ np.abs(u) + np.abs(c) + kink)
+        rounding = 1e-14 * (size @ np.abs(d) + np.abs(slope) + kink)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(rounding > 0, violation(h, c, kink, u) / rounding, 0.0)
+            ratio = np.where(rounding > 0, here.violation(d) / rounding, 0.0)
         return float(np.max(ratio[usable], initial=0.0))
 
-    best, least = start, excess(start)
-    u, sweeps = start, SWEEPS
+    first = np.where(usable, 0.0, -start)  # what nothing determines is 0
+    best, least = first, excess(first)
+    d, sweeps = first, SWEEPS
     for number in range(MAX_ROUNDS):
         if least <= 1:
             break
         if number == EASY_ROUNDS:
-            found = _feature_sign_search(h, c, kink, start, usable)
+            found = _feature_sign_search(here, first)
             if (after := excess(found)) < least:
-                best, least, u = found, after, found
+                best, least, d = found, after, found
                 continue
-        u = _sweep(h, c, kink, u, usable, sweeps)
-        u, inside = _same_signs(h, c, kink, u, usable)
+        d = _sweep(here, d, sweeps)
+        d, inside = _same_signs(here, d)
         if not inside:  # the signs are far from right: sweeps find many of them at a time
             sweeps = min(2 * sweeps, MOST_SWEEPS)
-        if (after := excess(u)) < least:
-            best, least = u, after
+        if (after := excess(d)) < least:
+            best, least = d, after
     return best
 
 
 def violation(h: Array, c: Array, kink: Array, u: Array) -> Array:
-    """Length of the shortest subgradient at u, one a coordinate (p,)."""
-    slope = h @ u - c
-    at_zero = np.maximum(np.abs(slope) - kink, 0.0)
-    return np.where((u == 0) & (kink > 0), at_zero, np.abs(slope + kink * np.sign(u)))
+    """Length of the shortest subgradient of `minimise_quadratic_l1` at u, one a coordinate (p,)."""
+    return _Problem(h, -c, kink, np.zeros_like(u), np.diagonal(h) > 0).violation(u)
 
 
-def _feature_sign_search(
-    h: Array, c: Array, kink: Array, start: Array, usable: NDArray[np.bool_]
-) -> Array:
+def decrease(now: Evaluation, kink: Array, direction: Array) -> float:
+    """The directional derivative of F along `direction` (p,), with what L1 saves beyond a kink.
+
+    Coordinate by coordinate: |theta + d| - |theta| is sign(theta) d where the sign stays, and the
+    parts of the gradient cancel before they are added up.
+    """
+    theta, target = now.theta, now.theta + direction
+    stays = theta * target > 0
+    smooth = now.gradient - kink * np.sign(theta)
+    moved = np.where(stays, 0.0, kink * (np.abs(target) - np.abs(theta)))
+    return float(np.sum(np.where(stays, now.gradient, smooth) * direction + moved))
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """That of `quadratic_step`; `usable` are the coordinates that H sees."""
+
+    h: Array
+    slope: Array
+    kink: Array
+    start: Array
+    usable: NDArray[np.bool_]
+
+    def violation(self, d: Array) -> Array:
+        slope, u = self.h @ d + self.slope, self.start + d
+        at_zero = np.maximum(np.abs(slope) - self.kink, 0.0)
+        away = np.abs(slope + self.kink * np.sign(u))
+        return np.where((u == 0) & (self.kink > 0), at_zero, away)
+
+
+def _feature_sign_search(of: _Problem, first: Array) -> Array:
     """One coordinate in at a time, then the minimum for these signs, up to the first change."""
-    u = start.copy()
-    sign = np.sign(u)
-    inside = usable & ((u != 0) | (kink == 0))
-    scale = 1e-14 * (np.abs(c) + kink).max(initial=0.0)
+    h, kink, start, d = of.h, of.kink, of.start, first.copy()
+    sign = np.sign(start + d)
+    inside = of.usable & ((sign != 0) | (kink == 0))
+    scale = 1e-14 * (np.abs(of.slope) + kink).max(initial=0.0)
     for _ in range(MAX_SIGN_STEPS):
         support = np.flatnonzero(inside)
         block = h[np.ix_(support, support)]
-        gradient = h[support] @ u - c[support] + kink[support] * sign[support]
+        gradient = h[support] @ d + of.slope[support] + kink[support] * sign[support]
         step = solve(block, -gradient).x
-        target = u[support] + step
-        change = (kink[support] > 0) & (target * sign[support] < 0)
+        at = start[support] + d[support]
+        change = (kink[support] > 0) & ((at + step) * sign[support] < 0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            length = np.where(change, -u[support] / step, np.inf)
-        first = float(np.min(length, initial=np.inf))
-        if first <= 1:
-            u[support] += max(first, 0.0) * step
-            out = support[length <= first]
-            u[out], sign[out], inside[out] = 0.0, 0.0, False
+            length = np.where(change, -at / step, np.inf)
+        shortest = float(np.min(length, initial=np.inf))
+        if shortest <= 1:
+            d[support] += max(shortest, 0.0) * step
+            out = support[length <= shortest]
+            d[out], sign[out], inside[out] = -start[out], 0.0, False
             continue
-        u[support] = target
-        slope = h @ u - c
-        outside = np.where(usable & ~inside, np.abs(slope) - kink, -np.inf)
+        d[support] += step
+        slope = h @ d + of.slope
+        outside = np.where(of.usable & ~inside, np.abs(slope) - kink, -np.inf)
         worst = int(np.argmax(outside))
         if not outside[worst] > scale:
             break
         inside[worst], sign[worst] = True, -np.sign(slope[worst])
-    return u
+    return d
 
 
-def _sweep(
-    h: Array, c: Array, kink: Array, u: Array, usable: NDArray[np.bool_], sweeps: int
-) -> Array:
+def _sweep(of: _Problem, d: Array, sweeps: int) -> Array:
     """Some sweeps over the coordinates that are not 0, or should not be."""
-    u = u.copy()
-    q = h @ u - c  # the smooth part's gradient, kept up to date
+    h, kink, start, d = of.h, of.kink, of.start, d.copy()
+    q = h @ d + of.slope  # the smooth part's gradient, kept up to date
     for _ in range(sweeps):
-        working = np.flatnonzero(usable & ((u != 0) | (np.abs(q) > kink)))
-        before = u.copy()
+        working = np.flatnonzero(of.usable & ((start + d != 0) | (np.abs(q) > kink)))
+        before = d.copy()
         for j in working:
-            old = u[j]
-            target = old - q[j] / h[j, j]
+            old = d[j]
+            move = -q[j] / h[j, j]
             width = kink[j] / h[j, j]
-            new = target - width if target > width else target + width if target < -width else 0.0
+            target = start[j] + (old + move)
+            if target > width:
+                new = old + (move - width)
+            elif target < -width:
+                new = old + (move + width)
+            else:
+                new = -start[j]
             if new != old:
-                u[j] = new
+                d[j] = new
                 q += h[j] * (new - old)
-        if np.array_equal(u, before) or (np.sign(u) == np.sign(before)).all():
+        if (np.sign(start + d) == np.sign(start + before)).all():
             break  # the signs have settled: the linear system does the rest
-    return u
+    return d
 
 
-def _same_signs(
-    h: Array, c: Array, kink: Array, u: Array, usable: NDArray[np.bool_]
-) -> tuple[Array, bool]:
+def _same_signs(of: _Problem, d: Array) -> tuple[Array, bool]:
     """The minimum among points without a change of sign; a coordinate that would change is 0.
 
     Where the system is singular, the step goes along its null space until a coordinate is 0, if
     the objective descends along it, and else has the least norm. Ends early, with False, where too
     many coordinates would change.
     """
-    u = u.copy()
-    support = np.flatnonzero(usable & ((u != 0) | (kink == 0)))
+    h, kink, start, d = of.h, of.kink, of.start, d.copy()
+    support = np.flatnonzero(of.usable & ((start + d != 0) | (kink == 0)))
     for _ in range(MOST_CROSSINGS):
         block = h[np.ix_(support, support)]
-        gradient = (h[support] @ u - c[support]) + kink[support] * np.sign(u[support])
+        at = start[support] + d[support]
+        gradient = (h[support] @ d + of.slope[support]) + kink[support] * np.sign(at)
         solution = solve(block, -gradient)
         step = solution.x
         unbounded = False
@@ -145,17 +193,16 @@ def _same_signs(
             left = block @ step + gradient  # what no step in the range can remove
             if np.abs(left).max() > 1e-10 * np.abs(gradient).max(initial=0.0) > 0:
                 step, unbounded = -left, True
-        at = u[support]
         signed = kink[support] > 0
         with np.errstate(divide="ignore", invalid="ignore"):
             crossing = np.where(signed & (at * step < 0), -at / step, np.inf)
         first = int(np.argmin(crossing)) if len(crossing) else 0
         if len(crossing) == 0 or (crossing[first] > 1 and not unbounded):
-            u[support] = at + step
-            return u, True
+            d[support] += step
+            return d, True
         if not np.isfinite(crossing[first]):
-            return u, False
-        u[support] = at + crossing[first] * step
-        u[support[first]] = 0.0
+            return d, False
+        d[support] += crossing[first] * step
+        d[support[first]] = -start[support[first]]
         support = np.delete(support, first)
-    return u, False
+    return d, False

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.base import FirstPass, Solver, State, start_at
-from w261reg.solvers.line_search import STALLED, Ray, search
+from w261reg.solvers.line_search import STALLED, Ray, hopeless, search
 from w261reg.solvers.linear import solve
-from w261reg.solvers.quadratic import minimise_quadratic_l1
+from w261reg.solvers.quadratic import decrease, quadratic_step
 
 Array = NDArray[np.float64]
 
@@ -59,13 +59,9 @@ class Sampled(Solver):
             direction, condition = solution.x, solution.condition
             slope = float(now.gradient @ direction)
         else:
-            smooth = _smooth(now, kink)
-            rhs = model.hessian @ now.theta - smooth
-            target = minimise_quadratic_l1(model.hessian, rhs, kink, now.theta)
-            direction, condition = target - now.theta, float("nan")
-            change = float(kink @ (np.abs(target) - np.abs(now.theta)))
-            slope = float(smooth @ direction) + change
-        if not slope < 0:
+            direction = quadratic_step(model.hessian, _smooth(now, kink), kink, now.theta)
+            slope, condition = decrease(now, kink, direction), float("nan")
+        if not direction.any() or hopeless(now, slope):
             return self._again(objective, state)
         unit = float(np.linalg.norm(direction))
         ray = Ray(

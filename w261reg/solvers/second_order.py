@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.base import Solver, State, start_at
-from w261reg.solvers.line_search import STALLED, Ray, search
+from w261reg.solvers.line_search import STALLED, Ray, hopeless, search
 from w261reg.solvers.linear import solve
-from w261reg.solvers.quadratic import minimise_quadratic_l1
+from w261reg.solvers.quadratic import decrease, quadratic_step
 
 Array = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ class _SecondOrder(Solver):
         now = state.evaluation
         move = self.model(objective, now)
         state = replace(state, note=move.note, condition=move.condition)
-        if not move.slope < 0:
+        if not move.direction.any() or hopeless(now, move.slope):
             return replace(state, stalled=STALLED)
         ray = Ray(
             start=now,
@@ -109,9 +109,5 @@ class Proximal(_SecondOrder):
         assert now.hessian is not None
         kink = objective.kink
         smooth = now.gradient - kink * np.sign(now.theta)
-        target = minimise_quadratic_l1(
-            now.hessian, now.hessian @ now.theta - smooth, kink, now.theta
-        )
-        direction = target - now.theta
-        change = float(kink @ (np.abs(target) - np.abs(now.theta)))
-        return Move(direction, float(smooth @ direction) + change, "", float("nan"))
+        direction = quadratic_step(now.hessian, smooth, kink, now.theta)
+        return Move(direction, decrease(now, kink, direction), "", float("nan"))
