@@ -19,7 +19,8 @@ from w261reg.constraints import read_constraints
 from w261reg.penalties import Penalty
 from w261reg.penalties.smooth import Smooth
 from w261reg.solvers import SOLVERS, FitResult, Status, minimise
-from w261reg.solvers.certificates import Existence, existence, suboptimality_bound
+from w261reg.solvers.certificates import suboptimality_bound
+from w261reg.solvers.existence import Existence, existence
 from w261reg.sources import packing
 
 Array = NDArray[np.float64]

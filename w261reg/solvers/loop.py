@@ -13,8 +13,9 @@ from w261reg.constrained import Constrained
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.base import Solver, State
-from w261reg.solvers.certificates import Existence, existence, suboptimality_bound
+from w261reg.solvers.certificates import suboptimality_bound
 from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
+from w261reg.solvers.existence import Existence, existence
 from w261reg.solvers.second_order import Newton
 
 Array = NDArray[np.float64]
