@@ -62,7 +62,7 @@ class Constrained(Objective):
 
     def __init__(self, constraints: Constraints, names: Sequence[str], *of: Any) -> None:
         super().__init__(*of)
-        self.constraints = constraints
+        self.constraints, self.names = constraints, list(names)
         active = self.coordinates.active
         constant = np.setdiff1d(np.arange(len(names)), active)
         self.follows = constraints.dependent(names[j] for j in constant)

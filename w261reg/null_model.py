@@ -142,7 +142,7 @@ class NullModel:
     def spread(self) -> Array:
         """That of one output (p / K,): the mean l'' times the second moments of (x, 1)."""
         active = self.coordinates.active
-        mean = 0.0 if self.fit_intercept else self.summary.mean[active]
+        mean = (self.summary.mean - self.coordinates.centre)[active]
         spread = np.hypot(self.summary.sd()[active], mean) * self.coordinates.unit
         return self.curvature() * self.coordinates.single.extended(spread**2, 1.0)
 
@@ -160,10 +160,15 @@ class NullModel:
 
     def with_intercept(self, moments: Array) -> Array:
         """`scaled_moments` of the features (n, n) with the constant feature 1, (p / K, p / K)."""
-        n, p = len(moments), self.coordinates.single.p
+        to = self.coordinates
+        n, p = len(moments), to.single.p
         total = np.zeros((p, p))
         total[:n, :n] = moments
         if self.fit_intercept:
+            # moments are about the means, and the centre may be elsewhere
+            away = (self.summary.mean - to.centre)[to.active] * to.unit
+            total[:n, :n] += np.multiply.outer(away, away)
+            total[n, :n] = total[:n, n] = away
             total[n, n] = 1.0
         return total
 

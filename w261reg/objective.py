@@ -45,6 +45,8 @@ class Objective(Posed):
         riding: whether the next evaluation may be the last.
         ridden: theta of the last such evaluation, and the rider's state.
         head: the evaluation, of order 2, that the first pass brought; None where it did not.
+        separation: what has been found out of whether the data separates, by whoever asks; None
+            before.
         by_gram: evaluate out of the Gram matrix of squared error where it is accurate enough, while
             a solver runs that wants so.
     """
@@ -67,6 +69,7 @@ class Objective(Posed):
         self.ridden: tuple[Array, Any] | None = None
         self.head: Evaluation | None = None
         self.by_gram = False
+        self.separation: Any = None
 
     def take_gram(self, label: str) -> None:
         """Get the Gram matrix where the first pass did not compute it: one pass."""

@@ -102,6 +102,10 @@ class DenseBlock(Block):
             return np.asarray(_joined(found, 0) + shift)[:, None]
         return np.asarray(_joined([part.T @ w for part in self._parts()], 0) + shift)
 
+    def sizes(self, w: Array, centre: Array) -> Array:
+        shift = (self.origin - centre)[:, None]
+        return np.asarray(_joined([np.abs(part + shift).T @ w for part in self._parts()], 0))
+
     def t_dot(self, r: Array, centre: Array) -> Array:
         total = np.multiply.outer(self.origin - centre, r.sum(axis=0))
         start = 0

@@ -56,6 +56,9 @@ class SparseBlock(Block):
             return np.asarray(self._x() @ w[:, 0] - shift)[:, None]
         return np.asarray(self._x() @ w - shift)
 
+    def sizes(self, w: Array, centre: Array) -> Array:
+        return np.asarray(abs(self._x()) @ w + np.abs(centre - self.origin) @ w)
+
     def t_dot(self, r: Array, centre: Array) -> Array:
         shift = np.multiply.outer(centre - self.origin, r.sum(axis=0))
         if r.shape[1] == 1:

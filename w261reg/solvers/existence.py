@@ -10,12 +10,16 @@ from w261reg.constrained import directions
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.certificates import _rank, _self_concordant
-from w261reg.solvers.linear import null_threshold
+from w261reg.solvers.linear import null_threshold, solve
+from w261reg.solvers.separation import Separation
 
 Array = NDArray[np.float64]
 
+
 # curvature below this share of the largest is that of directions in which weights tend to infinity
 NEARLY_FLAT = 1e-6
+# a share of the objective that is no progress
+NEGLIGIBLE = 1e-12
 
 
 class Existence(enum.Enum):
@@ -61,19 +65,58 @@ def _unpenalised_of_output(objective: Objective) -> Array:
 def existence(objective: Objective, evaluation: Evaluation) -> Existence:
     """Whether an unpenalised classifier has an optimum: proven, disproven, or neither.
 
-    Attained: the bound above holds. Separated: a direction along which no row gets worse and some
-    get better; near infinity the loss is flat along it, so it is sought among the directions of
-    least curvature, and checked on every row in one pass. A penalty that does not see every
-    direction leaves those that it does not, and constraints those that keep to them.
+    Attained: the bound of `certificates` holds, so there is an optimum, and this is near it.
+    Separated: see `Separation`; a proof on every row, free of rounding. Where the Hessian is
+    singular, both are asked, for a bound knows a direction only as far as the Hessian sees it.
+    Unknown is also an answer that is not near an optimum that there is. The bound is of no use where
+    some row lies so far out that the smallest step would move its margin; with a proof that there
+    is an optimum, a Newton step that hardly promises anything tells that it is near.
+
+    A penalty that does not see every direction leaves those that it does not, and constraints those
+    that keep to them.
     """
     hessian = evaluation.hessian
-    assert hessian is not None
-    values = np.linalg.eigvalsh(hessian)
-    if not objective.summary.gram and not (values > null_threshold(values)).all():
-        # flat because of the data, or because the weights tend to infinity? The moments tell
-        objective.take_gram("does the optimum exist")
-    if _self_concordant(objective, evaluation) is not None:
-        return Existence.ATTAINED
+    near = evaluation.theta[:, None]
+    attained = close = False
+    if hessian is not None:
+        values = np.linalg.eigvalsh(hessian)
+        regular = bool((values > null_threshold(values)).all())
+        if not (objective.summary.gram or regular):
+            # flat because of the data, or because the weights tend to infinity? The moments tell
+            objective.take_gram("does the optimum exist")
+        attained = _self_concordant(objective, evaluation) is not None
+        if attained and regular:
+            return Existence.ATTAINED
+        close = _newton_promises_nothing(evaluation, hessian)
+        near = _suspects(objective, evaluation.theta, hessian)
+    separated = separation(objective, near).separated
+    if separated:
+        return Existence.SEPARATED
+    attained = attained or (close and separated is False)
+    return Existence.ATTAINED if attained else Existence.UNKNOWN
+
+
+def _newton_promises_nothing(at: Evaluation, hessian: Array) -> bool:
+    """Whether a regular Hessian predicts no decrease of F that counts."""
+    solution = solve(hessian, -at.gradient)
+    decrease = -0.5 * float(at.gradient @ solution.x)
+    return not solution.singular and decrease <= NEGLIGIBLE * abs(at.objective)
+
+
+def separation(objective: Objective, near: Array) -> Separation:
+    """What is known of whether the data separates, after a search from some directions (p, k) on.
+
+    What has been found out about an objective is not searched for again.
+    """
+    if objective.separation is None:
+        objective.separation = Separation(objective)
+    found: Separation = objective.separation
+    found.search(near)
+    return found
+
+
+def _suspects(objective: Objective, theta: Array, hessian: Array) -> Array:
+    """Directions (p, k) that may separate: near infinity the loss is flat along them."""
     free = _unpenalised_directions(objective)
     curvature, within = np.linalg.eigh(free.T @ hessian @ free)
     vectors = free @ within  # by ascending curvature
@@ -81,15 +124,22 @@ def existence(objective: Objective, evaluation: Evaluation) -> Existence:
     flat = objective.p - rank if rank >= 0 else 0  # directions in which no row varies at all
     # where several are as good as flat, what theta has grown to among them is the one
     low = vectors[:, curvature <= NEARLY_FLAT * np.max(curvature, initial=0.0)]
-    theta = evaluation.theta
-    directions = np.column_stack(
+    return np.column_stack(
         [vectors[:, flat : flat + 3], free @ (free.T @ theta), low @ (low.T @ theta)]
     )
-    both = np.hstack([directions, -directions])
-    margins = objective.margins(both, "does a direction separate")
-    k = directions.shape[1]
-    for low, high in zip(margins, np.roll(-margins, k), strict=True):
-        # low and high: the smallest and the largest margin of any row along one direction
-        if high > 0 and low >= -1e-7 * high and high > 1e-6:
-            return Existence.SEPARATED
-    return Existence.UNKNOWN
+
+
+def separates_every_row(objective: Objective, at: Evaluation) -> bool:
+    """Whether the model at hand has no row on the wrong side, whatever rounding does to margins.
+
+    Takes a pass where they are so small that the data's ranges leave that open.
+    """
+    if not (at.margin > 0 and np.isfinite(at.margin)):
+        return False
+    to, summary = objective.coordinates, objective.summary
+    w, b0 = to.weights(at.theta), to.centred_intercept(at.theta)
+    reach = np.maximum(summary.high[:-1] - to.centre, to.centre - summary.low[:-1])[to.active]
+    size = float(np.max(reach @ np.abs(w[to.active]) + np.abs(b0)))
+    if at.margin > 4 * (to.n_features + 8) * np.finfo(float).eps * size:
+        return True
+    return bool(separation(objective, at.theta[:, None]).separated)

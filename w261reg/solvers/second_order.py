@@ -12,6 +12,7 @@ from w261reg.solvers.base import Solver, State, start_at
 from w261reg.solvers.line_search import STALLED, Ray, search
 from w261reg.solvers.linear import solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1
+from w261reg.solvers.recentring import recentred
 
 Array = NDArray[np.float64]
 
@@ -44,9 +45,9 @@ class _SecondOrder(Solver):
         return State(start_at(objective, start, 2))
 
     def step(self, objective: Objective, state: State) -> State:
-        now = state.evaluation
+        now = recentred(objective, state.evaluation)
         move = self.model(objective, now)
-        state = replace(state, note=move.note, condition=move.condition)
+        state = replace(state, evaluation=now, note=move.note, condition=move.condition)
         if not move.slope < 0:
             return replace(state, stalled=STALLED)
         ray = Ray(
