@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from w261reg.exact import Integers, scaled
+from w261reg.exact import Integers
 
 # pivots without progress after which Bland's rule, which cannot cycle, takes over
 MOST_IDLE = 20

@@ -10,7 +10,7 @@ from w261reg.constrained import directions
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.certificates import _rank, _self_concordant
-from w261reg.solvers.linear import null_threshold, solve
+from w261reg.solvers.linear import null_threshold
 from w261reg.solvers.separation import Separation
 
 Array = NDArray[np.float64]
@@ -18,8 +18,6 @@ Array = NDArray[np.float64]
 
 # curvature below this share of the largest is that of directions in which weights tend to infinity
 NEARLY_FLAT = 1e-6
-# a share of the objective that is no progress
-NEGLIGIBLE = 1e-12
 
 
 class Existence(enum.Enum):
@@ -68,16 +66,14 @@ def existence(objective: Objective, evaluation: Evaluation) -> Existence:
     Attained: the bound of `certificates` holds, so there is an optimum, and this is near it.
     Separated: see `Separation`; a proof on every row, free of rounding. Where the Hessian is
     singular, both are asked, for a bound knows a direction only as far as the Hessian sees it.
-    Unknown is also an answer that is not near an optimum that there is. The bound is of no use where
-    some row lies so far out that the smallest step would move its margin; with a proof that there
-    is an optimum, a Newton step that hardly promises anything tells that it is near.
+    Unknown is also an answer that is not near an optimum that there is.
 
     A penalty that does not see every direction leaves those that it does not, and constraints those
     that keep to them.
     """
     hessian = evaluation.hessian
     near = evaluation.theta[:, None]
-    attained = close = False
+    attained = False
     if hessian is not None:
         values = np.linalg.eigvalsh(hessian)
         regular = bool((values > null_threshold(values)).all())
@@ -87,20 +83,10 @@ def existence(objective: Objective, evaluation: Evaluation) -> Existence:
         attained = _self_concordant(objective, evaluation) is not None
         if attained and regular:
             return Existence.ATTAINED
-        close = _newton_promises_nothing(evaluation, hessian)
         near = _suspects(objective, evaluation.theta, hessian)
-    separated = separation(objective, near).separated
-    if separated:
+    if separation(objective, near).separated:
         return Existence.SEPARATED
-    attained = attained or (close and separated is False)
     return Existence.ATTAINED if attained else Existence.UNKNOWN
-
-
-def _newton_promises_nothing(at: Evaluation, hessian: Array) -> bool:
-    """Whether a regular Hessian predicts no decrease of F that counts."""
-    solution = solve(hessian, -at.gradient)
-    decrease = -0.5 * float(at.gradient @ solution.x)
-    return not solution.singular and decrease <= NEGLIGIBLE * abs(at.objective)
 
 
 def separation(objective: Objective, near: Array) -> Separation:

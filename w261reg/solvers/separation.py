@@ -220,7 +220,7 @@ def _of_theta(objective: Objective, theta: Array) -> Direction:
     """theta (p,) as a direction, exactly: b = b0 - centre'w without rounding."""
     to = objective.coordinates
     w, centre = to.weights(theta).reshape(to.n_features, -1), to.centre
-    both, exponent = integers(np.append(w.ravel(), to.centred_intercept(theta)))
+    both, _ = integers(np.append(w.ravel(), to.centred_intercept(theta)))
     of_w = both[: w.size].reshape(w.shape)
     of_centre, by = integers(centre)
     b = (both[w.size :] << -by) - of_centre @ of_w
