@@ -146,6 +146,9 @@ class Constrained(Objective):
     ) -> Evaluation:
         return super().evaluate(self.feasible(theta), order, label, beside, sampled, diagonal, also)
 
+    def heated_hessian(self, theta: Array, heat: float) -> Array:
+        return self.restricted(super().heated_hessian(theta, heat))
+
     def _evaluation(
         self,
         theta: Array,

@@ -202,6 +202,13 @@ class Objective(Posed):
 
         return self.coordinates.spanned(self.loss.edges, of_edge)
 
+    def heated_hessian(self, theta: Array, heat: float) -> Array:
+        """F's Hessian at theta for the loss T l(z / T), (p, p): one pass, at theta / T."""
+        sums = self._pass((theta / heat)[:, None], 2, "from further away")
+        own = self._hessian(sums, self.summary.weight) / heat
+        own += self.regularizer.hessian(self.coordinates.weights(theta))
+        return own
+
     def values(self, thetas: Array, label: str = "") -> Array:
         """F at each column of thetas (p, k): (k,), one pass."""
         if self.by_gram:

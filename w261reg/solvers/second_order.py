@@ -10,6 +10,7 @@ from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.base import Solver, State, start_at
 from w261reg.solvers.line_search import STALLED, Ray, search
+from w261reg.solvers.heat import cooler, heated, heats
 from w261reg.solvers.linear import solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1
 from w261reg.solvers.recentring import recentred
@@ -46,10 +47,19 @@ class _SecondOrder(Solver):
 
     def step(self, objective: Objective, state: State) -> State:
         now = recentred(objective, state.evaluation)
-        move = self.model(objective, now)
-        state = replace(state, evaluation=now, note=move.note, condition=move.condition)
-        if not move.slope < 0:
-            return replace(state, stalled=STALLED)
+        for heat in heats(objective, now, state.memory):
+            own = now if heat == 1 else heated(objective, now, heat)
+            move = self.model(objective, own)
+            state = replace(state, evaluation=now, note=move.note, condition=move.condition)
+            found = self._search(objective, now, move, state.step) if move.slope < 0 else None
+            if found is not None:
+                memory = cooler(heat, found[1])
+                return replace(state, evaluation=found[0], step=found[1], memory=memory)
+        return replace(state, stalled=STALLED)
+
+    def _search(
+        self, objective: Objective, now: Evaluation, move: Move, last: float
+    ) -> tuple[Evaluation, float] | None:
         ray = Ray(
             start=now,
             point=lambda t: now.theta + t * move.direction,
@@ -58,12 +68,9 @@ class _SecondOrder(Solver):
             first=1.0,
             order=2,
             label=f"{self.name} step",
-            doubtful=state.step < 1,
+            doubtful=last < 1,
         )
-        found = search(objective, ray)
-        if found is None:
-            return replace(state, stalled=STALLED)
-        return replace(state, evaluation=found[0], step=found[1])
+        return search(objective, ray)
 
 
 def _share(part: Array, whole: Array) -> float:
