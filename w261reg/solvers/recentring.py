@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 NARROW = 1e-4
 # in theta's units: a centre that is so near costs no digits
 NEAR = 1e-6
+# of the null model's curvature: with less, few rows bend the loss, and others may before the end
+MUCH = 1e-3
 
 
 def recentred(objective: Objective, at: Evaluation) -> Evaluation:
@@ -24,8 +26,8 @@ def recentred(objective: Objective, at: Evaluation) -> Evaluation:
     1 to 6 sets both; once a model has fitted that row, its l'' is 0, and all rows that are left lie
     within 1e-12 of each other in these units: the Hessian has lost their differences, and so has
     the linear predictor. Where the rows weighted by l'' are narrow beside their distance from the
-    centre, their mean becomes the centre, which takes a pass; where they are narrow beside the
-    unit, their deviation becomes the unit. This changes the objective's coordinates, so the meaning
+    centre, their mean becomes the centre, which takes a pass; where that is of another order
+    than the unit, their deviation becomes the unit. This changes the objective's coordinates, so the meaning
     of theta; elsewhere nothing happens.
     """
     to = objective.coordinates
@@ -50,14 +52,14 @@ def recentred(objective: Objective, at: Evaluation) -> Evaluation:
 
 
 def _in_their_units(objective: Objective, at: Evaluation) -> Evaluation:
-    """The same evaluation where units are not much longer than the bending rows' deviation: exact,
-    and at no pass."""
+    """The same evaluation where no unit is of another order than the bending rows' deviation:
+    exact, and at no pass."""
     to = objective.coordinates
     _, second = _of_bending_rows(objective, at)
-    long = (second > 0) & (second <= NARROW**2)
-    if not long.any():
+    other = (second > 0) & ((second <= NARROW**2) | (second >= NARROW**-2))
+    if not other.any():
         return at
-    finer = np.where(long, np.frexp(np.sqrt(second))[1], 0).astype(np.int64)
+    finer = np.where(other, np.frexp(np.sqrt(second))[1], 0).astype(np.int64)
     finer = np.clip(to.exponent + finer, -1000, 1000) - to.exponent
     objective.move(replace(to, exponent=to.exponent + finer))
     size = to.extended(np.ldexp(1.0, finer), 1.0)  # theta per old theta
@@ -73,7 +75,7 @@ def _in_their_units(objective: Objective, at: Evaluation) -> Evaluation:
 
 def _of_bending_rows(objective: Objective, at: Evaluation) -> tuple[Array, Array]:
     """First and second moments (n_active,) of the rows weighted by l'', about the centre and in
-    theta's units; of several outputs, of all their weights together."""
+    theta's units, of several outputs of all their weights together; 0 and 1 where few rows bend."""
     to, n = objective.coordinates, len(objective.coordinates.active)
     assert at.hessian is not None
     bent = at.hessian - objective.regularizer.hessian(to.weights(at.theta))
@@ -83,6 +85,6 @@ def _of_bending_rows(objective: Objective, at: Evaluation) -> tuple[Array, Array
         mean += own[n, :n]
         second += np.diagonal(own)[:n]
         weight += float(own[n, n])
-    if not weight > 0:
-        return np.zeros(n), np.zeros(n)
+    if not weight > MUCH * to.outputs * objective.null.curvature():
+        return np.zeros(n), np.ones(n)
     return mean / weight, np.maximum(second / weight, 0.0)
