@@ -47,20 +47,22 @@ class Lowest:
         return cls(np.zeros(0), np.zeros((0, 2, n)), np.zeros(0), np.zeros(0, dtype=np.int64))
 
     def merge(self, right: "Lowest", most: int) -> "Lowest":
-        """The lowest of both, each row once."""
-        score = np.append(self.score, right.score)
-        x, y = np.concatenate([self.x, right.x]), np.append(self.y, right.y)
-        other = np.append(self.other, right.other)
-        seen: set[bytes] = set()
-        kept: list[int] = []
-        for i in np.argsort(score, kind="stable").tolist():
-            key = x[i].tobytes() + y[i].tobytes() + other[i].tobytes()
-            if key not in seen:
-                seen.add(key)
-                kept.append(i)
-            if len(kept) == most:
-                break
-        return Lowest(score[kept], x[kept], y[kept], other[kept])
+        """The lowest of both."""
+        return Lowest(
+            np.append(self.score, right.score),
+            np.concatenate([self.x, right.x]),
+            np.append(self.y, right.y),
+            np.append(self.other, right.other),
+        ).first(most)
+
+    def first(self, most: int) -> "Lowest":
+        """The lowest, each row once; ties in the order of their numbers, however rows are cut."""
+        found: dict[tuple[float, bytes], int] = {}
+        for i, score in enumerate(self.score.tolist()):
+            key = self.x[i].tobytes() + self.y[i].tobytes() + self.other[i].tobytes()
+            found.setdefault((score, key), i)
+        kept = [found[key] for key in sorted(found)[:most]]
+        return Lowest(self.score[kept], self.x[kept], self.y[kept], self.other[kept])
 
 
 @dataclass
@@ -164,16 +166,14 @@ class AlongDirections(Aggregator[Margins]):
         margin[rows] = np.where(counts, sign * size, margin[rows])
 
     def _rows(self, block: Block, score: Array) -> Lowest:
-        """The distinct lowest: rows of one score are taken for the same."""
+        """The lowest of a block."""
         flat = score.ravel()
-        _, first = np.unique(flat, return_index=True)
-        first = first[np.isfinite(flat[first])][: self.most]
-        order = np.argsort(first)  # blocks take rows by ascending position
-        rows, other = np.divmod(first[order], score.shape[1])
+        levels = np.unique(flat[np.isfinite(flat)])[: self.most]
+        low = np.flatnonzero(flat <= levels[-1]) if len(levels) else np.zeros(0, dtype=np.int64)
+        rows, other = np.divmod(low, score.shape[1])
         distinct, where = np.unique(rows, return_inverse=True)
         x, y = _exact_rows(block, distinct)
-        back = np.argsort(order)
-        return Lowest(flat[first], x[where][back], y[where][back], other[back])
+        return Lowest(flat[low], x[where], y[where], other).first(self.most)
 
     def merge(self, left: Margins, right: Margins) -> Margins:
         left.negative |= right.negative

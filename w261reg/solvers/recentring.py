@@ -26,9 +26,9 @@ def recentred(objective: Objective, at: Evaluation) -> Evaluation:
     1 to 6 sets both; once a model has fitted that row, its l'' is 0, and all rows that are left lie
     within 1e-12 of each other in these units: the Hessian has lost their differences, and so has
     the linear predictor. Where the rows weighted by l'' are narrow beside their distance from the
-    centre, their mean becomes the centre, which takes a pass; where that is of another order
-    than the unit, their deviation becomes the unit. This changes the objective's coordinates, so the meaning
-    of theta; elsewhere nothing happens.
+    centre, their mean becomes the centre, which takes a pass; where their deviation is of another
+    order than the unit, it becomes the unit. This changes the objective's coordinates, so the
+    meaning of theta; elsewhere nothing happens.
     """
     to = objective.coordinates
     fixed = isinstance(objective, Constrained) or not objective.fit_intercept

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.base import Solver, State, start_at
-from w261reg.solvers.line_search import STALLED, Ray, search
 from w261reg.solvers.heat import cooler, heated, heats
+from w261reg.solvers.line_search import STALLED, Ray, search
 from w261reg.solvers.linear import solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1
 from w261reg.solvers.recentring import recentred
