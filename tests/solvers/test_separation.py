@@ -192,7 +192,7 @@ def test_a_small_direction_separates() -> None:
 def test_a_margin_of_rounding_is_none() -> None:
     """A margin that rounding may have made is looked at without."""
     large = 2.0**53
-    x = np.column_stack([large + np.array([0.0, 2, 4]), np.full(3, large)])
+    x = large + np.array([[0.0, 0], [2, 0], [6, 2]])
     for y, separates in (([0.0, 1, 0], False), ([0.0, 0, 1], True)):
         objective = objective_of(problem(x, np.array(y), 2, fit_intercept=False))
         theta = objective.coordinates.theta(np.array([1.0, -1.0]), 0.0)

@@ -12,6 +12,8 @@ FAR = 2.0
 MORE, MOST = 16.0, 6
 # how fast the heat falls after a step that went all the way
 LESS = 8.0
+# a step of which less is left than this knew nothing of how far to go
+SHORT = 1 / 16
 
 
 def heats(objective: Objective, at: Evaluation, last: float | None) -> Iterator[float]:
@@ -40,8 +42,8 @@ def heated(objective: Objective, at: Evaluation, heat: float) -> Evaluation:
     return replace(at, hessian=objective.heated_hessian(at.theta, heat))
 
 
-def cooler(heat: float, length: float) -> float:
+def next_heat(heat: float, length: float) -> float:
     """The heat of the next step after one of this length."""
-    if length < 1:
-        return heat
-    return max(1.0, heat / LESS)
+    if length < SHORT:
+        return heat * LESS
+    return heat if length < 1 else max(1.0, heat / LESS)

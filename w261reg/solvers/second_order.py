@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.base import Solver, State, start_at
-from w261reg.solvers.heat import cooler, heated, heats
+from w261reg.solvers.heat import heated, heats, next_heat
 from w261reg.solvers.line_search import STALLED, Ray, search
 from w261reg.solvers.linear import solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1
@@ -53,7 +53,7 @@ class _SecondOrder(Solver):
             state = replace(state, evaluation=now, note=move.note, condition=move.condition)
             found = self._search(objective, now, move, state.step) if move.slope < 0 else None
             if found is not None:
-                memory = cooler(heat, found[1])
+                memory = next_heat(heat, found[1])
                 return replace(state, evaluation=found[0], step=found[1], memory=memory)
         return replace(state, stalled=STALLED)
 
