@@ -19,7 +19,8 @@ from w261reg.constraints import read_constraints
 from w261reg.penalties import Penalty
 from w261reg.penalties.smooth import Smooth
 from w261reg.solvers import SOLVERS, FitResult, Status, minimise
-from w261reg.solvers.certificates import Existence, existence, suboptimality_bound
+from w261reg.solvers.certificates import suboptimality_bound
+from w261reg.solvers.existence import Existence, existence
 from w261reg.sources import packing
 
 Array = NDArray[np.float64]
@@ -927,3 +928,17 @@ def test_other_solvers_refuse_a_constrained_objective() -> None:
         if not kind.takes_constraints and not kind.kinked_only:
             with pytest.raises(InputError, match=f"solver {name} takes no constraints"):
                 solved(name, problem, SETS["one"])
+
+
+@pytest.mark.parametrize(("rhs", "best"), [
+    (10, 2.388307135755268), (100, 23.104360165983792), (1000, 230.96963306312628),
+    (10_000, 2309.628068226874),
+])  # fmt: skip
+def test_constraints_far_from_the_data(rhs: int, best: float) -> None:
+    """Most rows lie so far off that the loss has no curvature there; optima by scipy's BFGS."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 2))
+    y = (x[:, 0] + rng.logistic(size=40) > 0).astype(float)
+    result, _ = solved("newton", Problem(x, y, np.ones(40), "bxe"), [table(rhs, x1=1, x2=1)])
+    assert result.status is Status.CONVERGED, result.message
+    assert result.evaluation.objective == pytest.approx(best, rel=1e-10)

@@ -60,7 +60,7 @@ class Constrained(Objective):
 
     def __init__(self, constraints: Constraints, names: Sequence[str], *of: Any) -> None:
         super().__init__(*of)
-        self.constraints = constraints
+        self.constraints, self.names = constraints, list(names)
         active = self.coordinates.active
         constant = np.setdiff1d(np.arange(len(names)), active)
         self.follows = constraints.dependent(names[j] for j in constant)
@@ -147,6 +147,9 @@ class Constrained(Objective):
     ) -> tuple[list[Evaluation], Stepped | None]:
         feasible = np.column_stack([self.feasible(theta) for theta in thetas.T])
         return super().subgradients(feasible, label, steps)
+
+    def heated_hessian(self, theta: Array, heat: float) -> Array:
+        return self.restricted(super().heated_hessian(theta, heat))
 
     def _evaluation(
         self,

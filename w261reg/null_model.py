@@ -153,7 +153,7 @@ class NullModel:
     def spread(self) -> Array:
         """That of one output (p / K,): the mean l'' times the second moments of (x, 1)."""
         active = self.coordinates.active
-        mean = 0.0 if self.fit_intercept else self.summary.mean[active]
+        mean = (self.summary.mean - self.coordinates.centre)[active]
         spread = np.hypot(self.summary.sd()[active], mean) * self.coordinates.unit
         return self.curvature() * self.coordinates.single.extended(spread**2, 1.0)
 
@@ -171,19 +171,24 @@ class NullModel:
 
     def with_intercept(self, moments: Array) -> Array:
         """`scaled_moments` of the features (n, n) with the constant feature 1, (p / K, p / K)."""
-        n, p = len(moments), self.coordinates.single.p
+        to = self.coordinates
+        n, p = len(moments), to.single.p
         total = np.zeros((p, p))
         total[:n, :n] = moments
         if self.fit_intercept:
-            total[n, :n] = total[:n, n] = self.beside()
+            # moments are about the means, and the centre may be elsewhere
+            away = self.beside()
+            total[:n, :n] += np.multiply.outer(away, away)
+            total[n, :n] = total[:n, n] = away
             total[n, n] = 1.0
         return total
 
     def beside(self) -> Array:
         """The mean of x - centre of the active features in theta's units: 0 but for the last digits
-        of the centre."""
-        active = self.coordinates.active
-        return np.asarray(self.summary.beside_mean[active] * self.coordinates.unit)
+        of the centre, unless that was moved."""
+        to = self.coordinates
+        away = (self.summary.mean - to.centre) + self.summary.beside_mean[:-1]
+        return np.asarray(away[to.active] * to.unit)
 
     def scaled_moments(self, summary: Summary | None = None) -> tuple[Array, Array]:
         """(1/S) X'SX and (1/S) X'Sy of the active features in theta's units, centred with an

@@ -46,6 +46,8 @@ class Objective(Posed):
         riding: whether the next evaluation may be the last.
         ridden: theta of the last such evaluation, and the rider's state.
         head: the evaluation, of order 2, that the first pass brought; None where it did not.
+        separation: what has been found out of whether the data separates, by whoever asks; None
+            before.
         by_gram: evaluate out of the Gram matrix of squared error where it is accurate enough, while
             a solver runs that wants so.
     """
@@ -68,6 +70,7 @@ class Objective(Posed):
         self.ridden: tuple[Array, Any] | None = None
         self.head: Evaluation | None = None
         self.by_gram = False
+        self.separation: Any = None
 
     def take_gram(self, label: str) -> None:
         """Get the Gram matrix where the first pass did not compute it: one pass."""
@@ -211,6 +214,13 @@ class Objective(Posed):
             return hessian
 
         return self.coordinates.spanned(self.loss.edges, of_edge)
+
+    def heated_hessian(self, theta: Array, heat: float) -> Array:
+        """F's Hessian at theta for the loss T l(z / T), (p, p): one pass, at theta / T."""
+        sums = self._pass((theta / heat)[:, None], 2, "from further away")
+        own = self._hessian(sums, self.summary.weight) / heat
+        own += self.regularizer.hessian(self.coordinates.weights(theta))
+        return own
 
     def values(self, thetas: Array, label: str = "") -> Array:
         """F at each column of thetas (p, k): (k,), one pass."""

@@ -63,9 +63,23 @@ class Posed:
         self.null = self._null()
         self._lambda_max: dict[bool, float | None] = {}
         self.rho = self.null.rms()
+        self._pose_penalty()
+
+    def _pose_penalty(self) -> None:
         self.regularizer = Regularizer(self.penalty, self.coordinates, self.null.spread())
         self.kink = self.regularizer.kink
-        self.rounding = Rounding(loss, summary, self.coordinates)
+        self.rounding = Rounding(self.loss, self.summary, self.coordinates)
+
+    def move(self, coordinates: Coordinates) -> None:
+        """Go on in other coordinates of the same features: what theta means changes.
+
+        With an intercept and a loss that is not quadratic: the moments of the Gram matrix stay
+        those about the means.
+        """
+        self.coordinates = coordinates
+        self.null = self._null()
+        self._lambda_max = {}
+        self._pose_penalty()
 
     def _null(self) -> NullModel:
         kind = NullModel if self.summary.classes is None else NullClasses

@@ -11,11 +11,8 @@ from tests.problems import Problem, objective_of
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers import SOLVERS, Status, minimise
-from w261reg.solvers.certificates import (
-    Existence,
-    _gap,
-    existence,
-)
+from w261reg.solvers.certificates import _gap
+from w261reg.solvers.existence import Existence, existence
 
 
 def random_problem(seed: int, loss: str, penalty: str) -> Problem:

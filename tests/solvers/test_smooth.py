@@ -14,10 +14,7 @@ from w261reg import InputError, load, train
 from w261reg.objective import Objective
 from w261reg.penalties.smooth import Smooth
 from w261reg.solvers import SOLVERS, Status, minimise
-from w261reg.solvers.certificates import (
-    Existence,
-    existence,
-)
+from w261reg.solvers.existence import Existence, existence
 
 Array = NDArray[np.float64]
 GAMMA = 0.3

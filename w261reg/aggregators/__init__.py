@@ -4,6 +4,7 @@ from w261reg.aggregators.base import Aggregator
 from w261reg.aggregators.class_scores import MulticlassScores
 from w261reg.aggregators.classes import ClassSums
 from w261reg.aggregators.descent import Descend, Trail
+from w261reg.aggregators.directions import AlongDirections, Direction
 from w261reg.aggregators.evaluation import Evaluate, Sums
 from w261reg.aggregators.groups import Grouped, GroupFactors, SummariseGroups
 from w261reg.aggregators.local_steps import Average, LocalSteps
@@ -20,10 +21,12 @@ from w261reg.aggregators.triangular import Triangular
 
 __all__ = [
     "Aggregator",
+    "AlongDirections",
     "Average",
     "ClassSums",
     "ClassificationScores",
     "Descend",
+    "Direction",
     "Evaluate",
     "Expected",
     "GroupFactors",

@@ -54,6 +54,10 @@ class Block(ABC):
         """
 
     @abstractmethod
+    def sizes(self, w: Array, centre: Array) -> Array:
+        """|X - centre| W for W (n, k) >= 0, or somewhat more: what the terms of `dot` come to."""
+
+    @abstractmethod
     def t_dot(self, r: Array, centre: Array) -> Array:
         """(X - centre)' R for R (b, k): shape (n, k)."""
 

@@ -115,6 +115,10 @@ class DenseBlock(Block):
             found.append(np.add.reduce(a, axis=0)[:rows])
         return _joined(found, 0)
 
+    def sizes(self, w: Array, centre: Array) -> Array:
+        shift = (self.origin - centre)[:, None]
+        return np.asarray(_joined([np.abs(part + shift).T @ w for part in self._parts()], 0))
+
     def t_dot(self, r: Array, centre: Array) -> Array:
         total = np.multiply.outer(self.origin - centre, r.sum(axis=0))
         start = 0

@@ -63,6 +63,9 @@ class SparseBlock(Block):
         own = sparse.csr_array((data, x.indices, x.indptr), shape=x.shape)
         return np.asarray(own @ w)
 
+    def sizes(self, w: Array, centre: Array) -> Array:
+        return np.asarray(abs(self._x()) @ w + np.abs(centre - self.origin) @ w)
+
     def t_dot(self, r: Array, centre: Array) -> Array:
         shift = np.multiply.outer(centre - self.origin, r.sum(axis=0))
         if r.shape[1] == 1:

@@ -13,8 +13,9 @@ from w261reg.constrained import Constrained
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.base import Solver, State
-from w261reg.solvers.certificates import Existence, existence, suboptimality_bound
+from w261reg.solvers.certificates import suboptimality_bound
 from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
+from w261reg.solvers.existence import Existence, existence, separates_every_row
 from w261reg.solvers.second_order import Newton
 
 Array = NDArray[np.float64]
@@ -142,7 +143,7 @@ def _minimise(
         ended = _ended(solver, state, first) if now.finite else (Status.DIVERGED, NO_NUMBER)
         separates = not objective.coercive and objective.loss.may_separate
         # larger weights cost nothing only where there is no penalty at all
-        if separates and objective.unpenalised and now.margin > 0 and np.isfinite(now.margin):
+        if separates and objective.unpenalised and separates_every_row(objective, now):
             ended = (
                 Status.SEPARATED,
                 "the model separates the classes without an error, so larger weights always fit "
@@ -174,8 +175,7 @@ def _minimise(
                 )
         if ended is None and handover is not None and handover(history):
             ended = Status.MAX_ITER, f"the residual falls too slowly, from {now.residual:.2g}"
-        alone = handover is None
-        if ended and ended[0] is Status.MAX_ITER and separates and now.hessian is None and alone:
+        if ended and ended[0] is Status.MAX_ITER and separates and handover is None:
             ended = _separated_after_all(objective, now) or ended
         if ended is not None:
             return _result(solver, objective, state, ended, iteration, history)
@@ -225,11 +225,7 @@ def _certify(
     if proof is Existence.ATTAINED:
         return converged, state
     if proof is Existence.SEPARATED:
-        return (
-            Status.SEPARATED,
-            "a direction separates some rows without an error (quasi-separation), so larger "
-            f"weights always fit better and there is no optimum; {_remedy(objective)}",
-        ), state
+        return _separated(objective), state
     # other losses have no proof: that no flat direction separates is all that can be said
     return (None if objective.loss.self_concordant else converged), state
 
@@ -238,13 +234,26 @@ def _remedy(objective: Objective) -> str:
     return "add a penalty" if objective.unpenalised else "add an L2 penalty"
 
 
-def _separated_after_all(objective: Objective, at: Evaluation) -> tuple[Status, str] | None:
-    """Whether data on which a first-order solver ran out of iterations separates.
+def _separated(objective: Objective) -> tuple[Status, str]:
+    return (
+        Status.SEPARATED,
+        "a direction separates some rows without an error (quasi-separation), so larger "
+        f"weights always fit better and there is no optimum; {_remedy(objective)}",
+    )
 
-    Gradients alone creep towards infinity too slowly to show it, so Newton goes on from there; its
-    passes count. Where there is an optimum, this takes the few that prove so.
+
+def _separated_after_all(objective: Objective, at: Evaluation) -> tuple[Status, str] | None:
+    """Whether data on which a solver ran out of iterations, or could not go on, separates.
+
+    Where that stays open, and only gradients were at hand, Newton goes on from there, for gradients
+    alone creep towards infinity too slowly to show it; its passes count. Where there is an optimum,
+    this takes the few that prove so.
     """
     if objective.p > MAX_HESSIAN_FEATURES:
+        return None
+    if existence(objective, at) is Existence.SEPARATED:
+        return _separated(objective)
+    if at.hessian is not None or objective.separation.separated is not None:
         return None
     further = minimise(Newton(max_iter=60), objective, at.theta)
     return (Status.SEPARATED, further.message) if further.status is Status.SEPARATED else None

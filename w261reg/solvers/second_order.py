@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.base import Solver, State, start_at
+from w261reg.solvers.heat import heated, heats, next_heat
 from w261reg.solvers.line_search import STALLED, Ray, hopeless, search
 from w261reg.solvers.linear import solve
 from w261reg.solvers.quadratic import decrease, quadratic_step
+from w261reg.solvers.recentring import recentred
 
 Array = NDArray[np.float64]
 
@@ -44,11 +46,22 @@ class _SecondOrder(Solver):
         return State(start_at(objective, start, 2))
 
     def step(self, objective: Objective, state: State) -> State:
-        now = state.evaluation
-        move = self.model(objective, now)
-        state = replace(state, note=move.note, condition=move.condition)
+        now = recentred(objective, state.evaluation)
+        for heat in heats(objective, now, state.memory):
+            own = now if heat == 1 else heated(objective, now, heat)
+            move = self.model(objective, own)
+            state = replace(state, evaluation=now, note=move.note, condition=move.condition)
+            found = self._search(objective, now, move, state.step)
+            if found is not None:
+                memory = next_heat(heat, found[1])
+                return replace(state, evaluation=found[0], step=found[1], memory=memory)
+        return replace(state, stalled=STALLED)
+
+    def _search(
+        self, objective: Objective, now: Evaluation, move: Move, last: float
+    ) -> tuple[Evaluation, float] | None:
         if not move.direction.any() or hopeless(now, move.slope):
-            return replace(state, stalled=STALLED)
+            return None
         ray = Ray(
             start=now,
             point=lambda t: now.theta + t * move.direction,
@@ -57,12 +70,9 @@ class _SecondOrder(Solver):
             first=1.0,
             order=2,
             label=f"{self.name} step",
-            doubtful=state.step < 1,
+            doubtful=last < 1,
         )
-        found = search(objective, ray)
-        if found is None:
-            return replace(state, stalled=STALLED)
-        return replace(state, evaluation=found[0], step=found[1])
+        return search(objective, ray)
 
 
 def _share(part: Array, whole: Array) -> float:
