@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # from the ground up; a room may import from those before it, and from itself
 LAYERS: list[set[str]] = [
     {"errors", "blas", "_version", "versions", "registry", "files", "noise"},
-    {"losses", "penalties", "blocks", "report", "constraints"},
+    {"losses", "penalties", "blocks", "report", "constraints", "basis"},
     {"own_checks", "likelihood"},
     {"own"},
     {"aggregators"},

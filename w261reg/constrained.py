@@ -209,6 +209,16 @@ class Constrained(Objective):
         free: Array = basis @ rows[rank:].T
         return np.linalg.qr(free)[0]
 
+    @property
+    def feasible_directions(self) -> tuple[Array, Array]:
+        """s (p,), and an orthonormal basis in psi of what the constraints leave free."""
+        with one_blas_thread():
+            whole = np.linalg.qr(self._q, mode="complete")[0]
+        return self._s, whole[:, self._q.shape[1] :]
+
+    def regular(self, hessian: Array) -> Array:
+        return self.restricted(hessian)
+
     # --- what is known of the answer ------------------------------------------------------------
 
     def multipliers(self, at: Evaluation) -> list[dict[str, Any]]:

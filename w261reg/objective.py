@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from w261reg.aggregators import (
     Aggregator,
     Average,
+    Bends,
+    Curvature,
     Evaluate,
     LocalSteps,
     Sample,
@@ -17,13 +19,16 @@ from w261reg.aggregators import (
     Summarise,
     Summary,
     Sums,
+    Triangular,
 )
+from w261reg.basis import EPS, MOST_ROUNDING, Basis, Curved, doubtful
 from w261reg.conventions import Strengths
 from w261reg.datasets import Dataset
-from w261reg.evaluation import Evaluation, Stepped
+from w261reg.evaluation import Evaluation, Stepped, shortest_subgradient
 from w261reg.losses import Loss
 from w261reg.penalties import Penalty
 from w261reg.posed import Posed
+from w261reg.regularizer import Regularizer
 
 Array = NDArray[np.float64]
 
@@ -47,6 +52,9 @@ class Objective(Posed):
         head: the evaluation, of order 2, that the first pass brought; None where it did not.
         by_gram: evaluate out of the Gram matrix of squared error where it is accurate enough, while
             a solver runs that wants so.
+        basis: of the rows, where their second moments have lost half of their digits; else None.
+        plain: whether they are known to have not.
+        announce: what to do with a line for the log.
     """
 
     def __init__(
@@ -67,6 +75,9 @@ class Objective(Posed):
         self.ridden: tuple[Array, Any] | None = None
         self.head: Evaluation | None = None
         self.by_gram = False
+        self.basis: Basis | None = None
+        self.plain = False
+        self.announce: Callable[[str], None] = lambda _: None
 
     def take_gram(self, label: str) -> None:
         """Get the Gram matrix where the first pass did not compute it: one pass."""
@@ -97,7 +108,9 @@ class Objective(Posed):
             diagonal: whether the Hessian's diagonal is wanted, with order 1.
             also: another aggregator that rides along.
         """
-        if self.by_gram and not (sampled or diagonal or also):
+        if self.basis is not None and order == 2 and not (sampled or also):
+            return self._in_basis(self.basis, theta, label, beside)
+        if self.by_gram and self.basis is None and not (sampled or diagonal or also):
             at = self.quadratic_evaluation(theta, order)
             if not at.rounding > MAX_ROUNDING * abs(at.objective):
                 return at if beside is None else replace(at, beside=self.values(beside))
@@ -117,6 +130,8 @@ class Objective(Posed):
         if self.riding and self.rider is not None:
             self.ridden = theta, others.pop(0)
         at = self.of_sums(theta, sums, order)
+        if self.basis is not None:
+            at = replace(at, residual=self._residual_along(self.basis, at))
         if also is not None:
             at = replace(at, also=others.pop())
         if sampled:
@@ -247,4 +262,138 @@ class Objective(Posed):
         if at.hessian is not None:  # that of the loss does not change
             loss = at.hessian - self.regularizer.hessian(self.coordinates.weights(at.theta))
         moved = self._evaluation(theta, at.loss, at.loss_gradient, loss, at.margin)
-        return replace(moved, rounding=at.rounding, gap=at.gap)
+        known = replace(moved, rounding=at.rounding, gap=at.gap)
+        return (
+            known if at.curved is None else replace(known, curved=at.curved, residual=at.residual)
+        )
+
+    # --- in a basis of the rows, see `basis` ------------------------------------------------------
+
+    @property
+    def feasible_directions(self) -> tuple[Array, Array] | None:
+        """Units (p,), and an orthonormal basis of feasible directions; None where all are."""
+        return None
+
+    def regular(self, hessian: Array) -> Array:
+        """A Hessian of F as one of what an evaluation is of, which constraints change: (p, p)."""
+        return hessian
+
+    def sharpened(self, at: Evaluation, settled: bool = False) -> Evaluation:
+        """`at`, in a basis of the rows where its Hessian has lost half of its digits.
+
+        The first time that takes a pass for the basis, and mostly one more for the Hessian.
+
+        Args:
+            at: an evaluation.
+            settled: whether it is to be the answer. Under L1 only those coordinates matter then
+                that are not 0, or should not be; before, nobody knows which.
+        """
+        if at.hessian is None or at.curved is not None or self.plain or not self.p:
+            return at
+        if self.basis is None:
+            if not (self.smooth or settled) or not self._blurred(at):
+                return at
+            basis = self.take_basis()
+            self.plain = not basis.collinear
+            if self.plain:
+                return at
+            self.basis = basis
+        theta = self.basis.without_flat(at.theta) if self.smooth else at.theta
+        even = self.loss.quadratic or (
+            self.loss.outputs == 1 and self.null.even and np.array_equal(theta, self.null.theta)
+        )
+        if even and np.array_equal(theta, at.theta) and all(p.quadratic for p in self.extra):
+            return self.curved(self.basis, at)
+        return self.evaluate(theta, 2, "in a basis of the rows")
+
+    def _blurred(self, at: Evaluation) -> bool:
+        """Whether the Hessian has lost half of its digits, as far as is known without a pass."""
+        assert at.hessian is not None
+        if not np.isfinite(at.hessian).all():
+            return False
+        moving = (at.theta != 0) | (self.kink == 0) | (shortest_subgradient(at, self.kink) != 0)
+        if not doubtful(at.hessian[np.ix_(moving, moving)]):
+            return False
+        if self.summary.gram and not doubtful(self.null.scaled_moments()[0]):
+            self.plain = True  # it is the rows' weights in the Hessian
+        return not self.plain
+
+    def take_basis(self) -> Basis:
+        """A basis of the rows out of an orthogonal factor: one pass."""
+        self.announce("nearly collinear features: one more pass for an orthogonal factor")
+        to, summary = self.coordinates, self.summary
+        y_centre = summary.y_mean if self.fit_intercept else 0.0
+        factor = self.dataset.aggregate(Triangular(to.centre, to.full_unit(), y_centre))
+        factor /= np.sqrt(summary.weight)
+        columns = 1 + to.active
+        if self.fit_intercept:
+            columns = np.append(columns, 0)
+        one = Regularizer(self.penalty, to.single, self.null.spread())
+        bend = one.hessian(np.zeros(to.n_features)) / self._level_curvature
+        places = [to.of_output(k) for k in range(to.outputs)]
+        return Basis.of(factor[:, columns], factor[:, -1], bend, self.feasible_directions, places)
+
+    @property
+    def _level_curvature(self) -> float:
+        curvature = float(np.max(self.null.curvature()))
+        return curvature if curvature > 0 else 1.0
+
+    def curved(
+        self, basis: Basis, at: Evaluation, hessian: Array | None = None, reach: Array | None = None
+    ) -> Evaluation:
+        """`at`, with F's Hessian in a basis.
+
+        Args:
+            basis: of the rows.
+            at: the evaluation; penalties beside L1 and L2 are quadratic if no Hessian is given.
+            hessian: in phi; None where l'' is the null model's for all rows.
+            reach: the largest |q| of any row.
+        """
+        if hessian is None:
+            hessian = self._level_curvature * np.eye(basis.rank)
+        steepness, terms = self._rounding_along(basis, at)
+        rounding = np.tile(basis.rounding(steepness, terms), basis.outputs)
+        level = basis.level(shortest_subgradient(at, self.kink), steepness)
+        # z is known to eps times its terms, and F to that times l'
+        blur = 2 * EPS * steepness * terms / self._level_curvature
+        return replace(
+            at,
+            hessian=self.regular(basis.in_theta(hessian)),
+            curved=Curved(basis, hessian, rounding, level, reach),
+            residual=self._residual_along(basis, at),
+            rounding=max(at.rounding, blur),
+        )
+
+    def _in_basis(self, basis: Basis, theta: Array, label: str, beside: Array | None) -> Evaluation:
+        to = self.coordinates
+        w, b = to.weights(theta[:, None]), to.centred_intercept(theta[:, None])
+        t = np.zeros((to.n_features, basis.rank))
+        t[to.active] = basis.t[: len(to.active)]
+        last = basis.t[-1] if self.fit_intercept else np.zeros(basis.rank)
+        also = Curvature(self.loss, w, b, to.centre, to.full_unit(), t, last)
+        at = Objective.evaluate(self, theta, 1, label, beside, also=also)
+        bends: Bends = at.also
+        hessian = basis.bent(self.regularizer.own_hessian(to.weights(theta)))
+        for edge, own in zip(self.loss.edges, bends.hessian / self.summary.weight, strict=True):
+            hessian += np.kron(np.multiply.outer(edge, edge), own)
+        if self.regularizer.free:
+            level = self._level_curvature / to.outputs
+            hessian += level * np.kron(np.ones((to.outputs, to.outputs)), np.eye(basis.rank))
+        elif to.outputs > 1:
+            hessian += basis.bent(self.regularizer.gauge())
+        return self.curved(basis, replace(at, also=None), hessian, bends.reach)
+
+    def _rounding_along(self, basis: Basis, at: Evaluation) -> tuple[float, float]:
+        """The rms of l', and that of the terms of z times l''."""
+        terms = max(float(basis.size @ np.abs(at.theta[place])) for place in basis.places)
+        if not self.loss.quadratic:
+            return self.rho, self._level_curvature * terms
+        return float(np.sqrt(2 * max(at.loss, 0.0))), terms + float(self.summary.sd()[-1])
+
+    def _residual_along(self, basis: Basis, at: Evaluation) -> float:
+        at_kink = (at.theta == 0) & (self.kink > 0)
+        steepness, terms = self._rounding_along(basis, at)
+        along = basis.residual(
+            shortest_subgradient(at, self.kink), at_kink, steepness, terms, self.rho
+        )
+        return max(at.residual - min(2 * EPS * terms / self.rho, MOST_ROUNDING), along)

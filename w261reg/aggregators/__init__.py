@@ -3,6 +3,7 @@
 from w261reg.aggregators.base import Aggregator
 from w261reg.aggregators.class_scores import MulticlassScores
 from w261reg.aggregators.classes import ClassSums
+from w261reg.aggregators.curvature import Bends, Curvature
 from w261reg.aggregators.descent import Descend, Trail
 from w261reg.aggregators.evaluation import Evaluate, Sums
 from w261reg.aggregators.groups import Grouped, GroupResiduals, SummariseGroups
@@ -16,8 +17,10 @@ from w261reg.aggregators.triangular import Triangular
 __all__ = [
     "Aggregator",
     "Average",
+    "Bends",
     "ClassSums",
     "ClassificationScores",
+    "Curvature",
     "Descend",
     "Evaluate",
     "GroupResiduals",

@@ -130,6 +130,12 @@ def _minimise(
         )
         monitor(history[-1])
         ended = _ended(solver, state, first)
+        if state.stalled or (ended and ended[0] is Status.CONVERGED):
+            # a small gradient says nothing of directions in which the rows hardly vary
+            now = objective.sharpened(now, settled=True)
+            if now is not state.evaluation:
+                state = replace(state, evaluation=now, stalled="")
+                ended = _ended(solver, state, first)
         separates = not objective.coercive and objective.loss.may_separate
         # larger weights cost nothing only where there is no penalty at all
         if separates and objective.unpenalised and now.margin > 0 and np.isfinite(now.margin):
@@ -144,7 +150,7 @@ def _minimise(
             claimed, ended = ended, None
             if now.residual <= 0.1 * certified_at:
                 certified_at = now.residual
-                ended, state = _certify(objective, state, claimed)
+                ended, state = _certify(objective, state, claimed, solver.tol)
         if ended is None and state.stalled:
             ended = Status.MAX_ITER, f"{state.stalled}; the residual is {now.residual:.2g}"
         if ended is None and iteration >= solver.max_iter:
@@ -193,7 +199,7 @@ def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str
 
 
 def _certify(
-    objective: Objective, state: State, converged: tuple[Status, str] | None
+    objective: Objective, state: State, converged: tuple[Status, str], tol: float
 ) -> tuple[tuple[Status, str] | None, State]:
     """Whether the optimum of an unpenalised classifier exists; gets a Hessian if it needs one."""
     now = state.evaluation
@@ -206,8 +212,10 @@ def _certify(
                 f"{_remedy(objective)}",
             ), state
         second = objective.evaluate(now.theta, 2, "does the optimum exist")
-        now = replace(now, hessian=second.hessian)
+        now = objective.sharpened(replace(now, hessian=second.hessian, curved=second.curved), True)
         state = replace(state, evaluation=now)
+        if not now.residual <= tol:
+            return None, state
     proof = existence(objective, now)
     if proof is Existence.ATTAINED:
         return converged, state

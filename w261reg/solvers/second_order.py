@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.base import Solver, State, start_at
+from w261reg.solvers.in_basis import minimise_root_l1, newton_step
 from w261reg.solvers.line_search import STALLED, Ray, search
 from w261reg.solvers.linear import solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1
@@ -44,9 +45,9 @@ class _SecondOrder(Solver):
         return State(start_at(objective, start, 2))
 
     def step(self, objective: Objective, state: State) -> State:
-        now = state.evaluation
+        now = objective.sharpened(state.evaluation)
         move = self.model(objective, now)
-        state = replace(state, note=move.note, condition=move.condition)
+        state = replace(state, evaluation=now, note=move.note, condition=move.condition)
         if not move.slope < 0:
             return replace(state, stalled=STALLED)
         ray = Ray(
@@ -89,9 +90,11 @@ class Newton(_SecondOrder):
 
     def model(self, objective: Objective, now: Evaluation) -> Move:
         assert now.hessian is not None
-        solution = solve(now.hessian, -now.gradient)
-        slope = float(now.gradient @ solution.x)
-        return Move(solution.x, slope, solution.note, solution.condition)
+        if now.curved is not None:
+            solution, note = newton_step(now.curved, now.gradient), now.curved.note
+        else:
+            solution, note = solve(now.hessian, -now.gradient), ""
+        return Move(solution.x, float(now.gradient @ solution.x), note, solution.condition)
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,11 @@ class Proximal(_SecondOrder):
         assert now.hessian is not None
         kink = objective.kink
         smooth = now.gradient - kink * np.sign(now.theta)
-        target = minimise_quadratic_l1(
-            now.hessian, now.hessian @ now.theta - smooth, kink, now.theta
-        )
+        if now.curved is not None:
+            target = now.theta + minimise_root_l1(now.curved.root, smooth, kink, now.theta)
+        else:
+            rhs = now.hessian @ now.theta - smooth
+            target = minimise_quadratic_l1(now.hessian, rhs, kink, now.theta)
         direction = target - now.theta
         change = float(kink @ (np.abs(target) - np.abs(now.theta)))
         return Move(direction, float(smooth @ direction) + change, "", float("nan"))

@@ -1,0 +1,312 @@
+"""A basis of the rows: coordinates phi in which collinear features are as good as any.
+
+A Hessian squares the condition of the data: where rows vary 1e8 times less along one direction than
+along another, X'SX in doubles does not know that they vary there at all. An orthogonal factor R of
+the rows does (Bjorck, *Numerical Methods for Least Squares Problems*, 2.4), and with it a step can
+be taken in
+
+    theta = T phi,     q = T'(x - centre, 1),     (1/S) sum s q q' + T'PT/c = I,
+
+P the Hessian of the penalty and c the size of l''. There F's Hessian, (1/S) sum s l'' q q' + T'PT,
+has the condition of the weights l'' alone. It is summed row by row, from q itself; that T is known
+to eps times the data's condition does no harm, for the same T leads there and back. Solvers and
+penalties go on to work in theta: what a solver needs is the step T phi, and the gradient T'g.
+
+T comes from the singular values of R in units of the features' sizes. Directions along which rows
+vary by less than rounding are flat, and not in T: steps have no part along them. With a start that
+has none either, of all equal answers the one of least norm is found, each coefficient times the
+standard deviation of its feature (without an intercept: times its root mean square). That is one
+answer, whatever the order of the rows and the units of the features.
+
+Under constraints T spans the feasible directions alone; of several outputs it is that of each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from w261reg.blas import one_blas_thread
+
+Array = NDArray[np.float64]
+EPS = float(np.finfo(float).eps)
+
+# a matrix of this condition, scaled to a unit diagonal, has lost half of its digits
+MAX_CONDITION = 1e8
+# the most of a residual that is put down to rounding: what is proven then is within its square
+MOST_ROUNDING = 1e-4
+
+
+def negligible(p: int) -> float:
+    """Singular values of p columns of length 1 are rounding errors of 0 up to here."""
+    return 4 * max(16, p) * EPS
+
+
+@dataclass(frozen=True)
+class Basis:
+    """T of one output, and what it came from.
+
+    Attributes:
+        t: (p / K, r).
+        inverse: (r, p / K): phi of the part of theta that rows see.
+        flat: (p / K, f) directions of theta, along which no row varies; orthonormal in `unit`.
+        size: root mean square of the rows' coordinates, (p / K,).
+        unit: the same, or what constraints are posed in.
+        values: singular values of the rows in these units, falling (r,).
+        left: the first r left singular vectors of `stacked`, (k, r).
+        stacked: a factor of the rows and, below, of P/c: (k, p / K).
+        label: of these rows (k,).
+        places: where theta of each output lies within theta (p,).
+    """
+
+    t: Array
+    inverse: Array
+    flat: Array
+    size: Array
+    unit: Array
+    values: Array
+    left: Array
+    stacked: Array
+    label: Array
+    places: Sequence[NDArray[np.int64]]
+
+    @classmethod
+    def of(
+        cls,
+        design: Array,
+        label: Array,
+        bend: Array,
+        free: tuple[Array, Array] | None,
+        places: Sequence[NDArray[np.int64]],
+    ) -> "Basis":
+        """From a factor of the rows.
+
+        Args:
+            design: (k, p / K), with design'design = (1/S) sum s (x, 1)(x, 1)' in theta.
+            label: (k,), with design'label = (1/S) sum s (x, 1) y.
+            bend: P/c, (p / K, p / K).
+            free: sizes (p,) and an orthonormal basis, in their units, of the directions that
+                constraints leave; None without constraints.
+            places: see above.
+        """
+        p = design.shape[1]
+        with one_blas_thread():
+            size = np.linalg.norm(design, axis=0)
+            unit, within = (size, np.eye(p)) if free is None else free
+            values, vectors = np.linalg.eigh(bend)
+            half = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+            stacked = np.vstack([design, half[values > 0]])
+            label = np.append(label, np.zeros(len(stacked) - len(label)))
+            left, values, right = np.linalg.svd((stacked / unit) @ within, full_matrices=True)
+            rank = int((values > negligible(p) * np.max(values, initial=0.0)).sum())
+            values = values[:rank]
+            seen, flat = within @ right[:rank].T, within @ right[rank:].T
+            t = seen / values / unit[:, None]
+            inverse = (values[:, None] * seen.T) * unit
+        return cls(
+            t,
+            inverse,
+            flat / unit[:, None],
+            size,
+            unit,
+            values,
+            left[:, :rank],
+            stacked,
+            label,
+            places,
+        )
+
+    @property
+    def rank(self) -> int:
+        """Directions of theta of one output in which rows vary, or the penalty does."""
+        return len(self.values)
+
+    @property
+    def outputs(self) -> int:
+        """K."""
+        return len(self.places)
+
+    @property
+    def p(self) -> int:
+        """Length of theta."""
+        return self.outputs * len(self.t)
+
+    @property
+    def condition(self) -> float:
+        """Of the rows' second moments, in units of their sizes, in the directions of T."""
+        return float(self.values[0] / self.values[-1]) ** 2 if self.rank else 1.0
+
+    @property
+    def collinear(self) -> bool:
+        """Whether second moments alone would have lost half of the digits, or more."""
+        return self.flat.shape[1] > 0 or not self.condition < MAX_CONDITION
+
+    def least_squares(self, move: Array) -> Array:
+        """The phi (r,) of squared error's minimum, of one output, as seen from a theta.
+
+        Args:
+            move: of that theta from weights 0 and the mean label, (p,).
+        """
+        phi: Array = self.left.T @ (self.label - self.stacked @ move)
+        return phi
+
+    @cached_property
+    def whole_inverse(self) -> Array:
+        """phi of theta for all outputs, one after the other: (K r, p)."""
+        total = np.zeros((self.outputs * self.rank, self.p))
+        for k, place in enumerate(self.places):
+            total[k * self.rank : (k + 1) * self.rank, place] = self.inverse
+        return total
+
+    def step(self, phi: Array) -> Array:
+        """The step (p,) in theta that a step (K r,) in phi is."""
+        theta = np.zeros(self.p)
+        for k, place in enumerate(self.places):
+            theta[place] = self.t @ phi[k * self.rank : (k + 1) * self.rank]
+        return theta
+
+    def gradient(self, gradient: Array) -> Array:
+        """A gradient in theta (p,) as one in phi (K r,)."""
+        return np.concatenate([self.t.T @ gradient[place] for place in self.places])
+
+    def bent(self, matrix: Array) -> Array:
+        """A second derivative in theta (p, p) as one in phi, (K r, K r)."""
+        r = self.rank
+        total = np.empty((self.outputs * r, self.outputs * r))
+        for k, rows in enumerate(self.places):
+            for j, columns in enumerate(self.places):
+                own = self.t.T @ matrix[np.ix_(rows, columns)] @ self.t
+                total[k * r : (k + 1) * r, j * r : (j + 1) * r] = own
+        return total
+
+    def in_theta(self, hessian: Array) -> Array:
+        """A second derivative in phi (K r, K r) as one in theta, (p, p)."""
+        own: Array = self.whole_inverse.T @ hessian @ self.whole_inverse
+        return (own + own.T) / 2
+
+    def without_flat(self, theta: Array) -> Array:
+        """The same predictions by the theta (p,) that has no part along flat directions."""
+        theta = theta.copy()
+        for place in self.places:
+            within = self.flat.T @ (self.unit**2 * theta[place])
+            theta[place] -= self.flat @ within
+        return theta
+
+    def level(self, gradient: Array, steepness: float) -> bool:
+        """Whether a gradient (p,) has no part along flat directions, beyond its rounding.
+
+        Args:
+            gradient: in theta.
+            steepness: root mean square of l'.
+        """
+        along = [np.abs(self.flat.T @ gradient[place]) for place in self.places]
+        terms = 64 * EPS * steepness * (np.abs(self.flat).T @ self.size)
+        return bool((np.array(along) <= terms).all())
+
+    def residual(
+        self, g: Array, at_kink: NDArray[np.bool_], steepness: float, terms: float, unit: float
+    ) -> float:
+        """The largest slope of F along any direction of the rows, beyond its rounding.
+
+        Of directions in which rows vary little, a residual in theta tells nothing. With a kink it
+        is that of the coordinates that may move; the others' slopes do not rise.
+
+        Args:
+            g: the shortest subgradient in theta (p,).
+            at_kink: where theta is 0 and F has a kink, (p,).
+            steepness: root mean square of l'.
+            terms: see `rounding`.
+            unit: of the residual; rounding is at most MOST_ROUNDING of it.
+        """
+        if not np.isfinite(g).all():
+            return float("inf")
+        if not at_kink.any():
+            slope, known = self.gradient(g), np.tile(self.rounding(steepness, terms), self.outputs)
+        else:
+            moving = np.flatnonzero(~at_kink | (g != 0))
+            factor = np.linalg.qr(self.whole_inverse[:, moving], mode="r")
+            inverse = np.linalg.pinv(factor, rcond=negligible(len(moving)))
+            slope = inverse.T @ g[moving]
+            size = np.zeros(self.p)
+            for place in self.places:
+                size[place] = self.size
+            known = 4 * EPS * steepness * (np.abs(inverse).T @ size[moving]) + 2 * EPS * terms
+        beyond = np.abs(slope) - np.minimum(known, MOST_ROUNDING * unit)
+        return max(0.0, float(np.max(beyond, initial=0.0))) / unit
+
+    def rounding(self, steepness: float, terms: float) -> Array:
+        """How far rounding may have moved the gradient of one output in phi, (r,).
+
+        Args:
+            steepness: root mean square of l'.
+            terms: root mean square of what z is a sum of, times l''.
+        """
+        return 4 * EPS * steepness * (np.abs(self.t).T @ self.size) + 2 * EPS * terms
+
+
+@dataclass(frozen=True)
+class Curved:
+    """F's second derivative at one point, in a basis.
+
+    Attributes:
+        basis: phi's.
+        hessian: (K r, K r); of several outputs bent in the directions that F does not see.
+        rounding: of the gradient in phi, (K r,).
+        level: whether F is flat along the directions that the basis leaves out.
+        reach: the largest |q| of any row, (r,); None where no pass told it.
+    """
+
+    basis: Basis
+    hessian: Array
+    rounding: Array
+    level: bool
+    reach: Array | None = None
+
+    @property
+    def root(self) -> Array:
+        """K (K r, p) with K'K = F's Hessian in theta."""
+        values, vectors = np.linalg.eigh(self.hessian)
+        half = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+        total: Array = half @ self.basis.whole_inverse
+        return total
+
+    @property
+    def note(self) -> str:
+        """The sentence that a user should read where there are many answers."""
+        basis = self.basis
+        if not basis.flat.shape[1]:
+            return ""
+        lost = basis.flat.shape[1] * max(1, basis.outputs - 1)
+        if not self.level:
+            return (
+                f"the system is numerically singular (rank {basis.p - lost} of {basis.p}): other "
+                "answers may be better"
+            )
+        return (
+            f"the system is singular (rank {basis.p - lost} of {basis.p}): of the many equal "
+            "answers the one of least norm, in units of the features' standard deviations, is given"
+        )
+
+
+def doubtful(matrix: Array) -> bool:
+    """Whether a positive semidefinite matrix (p, p) is as ill-conditioned as MAX_CONDITION, scaled
+    to a unit diagonal: out of sums of squares, its small eigenvalues have lost half of their
+    digits."""
+    diagonal = np.diagonal(matrix)
+    if len(diagonal) == 0:
+        return False
+    if not ((diagonal > 0).all() and np.isfinite(matrix).all()):
+        return True
+    with one_blas_thread():
+        unit = 1 / np.sqrt(diagonal)
+        scaled = matrix * unit[:, None] * unit
+        try:
+            factor = linalg.cholesky(scaled, lower=True)
+        except linalg.LinAlgError:
+            return True
+        norm = float(np.abs(scaled).sum(axis=0).max())
+        reciprocal, _ = linalg.lapack.dpocon(factor, norm, uplo="L")
+    return not reciprocal * MAX_CONDITION > 1
