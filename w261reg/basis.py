@@ -13,7 +13,9 @@ to eps times the data's condition does no harm, for the same T leads there and b
 penalties go on to work in theta: what a solver needs is the step T phi, and the gradient T'g.
 
 T comes from the singular values of R in units of the features' sizes. Directions along which rows
-vary by less than rounding are flat, and not in T: steps have no part along them. With a start that
+vary by what rounding may have done are not in T: steps have no part along them. They are flat where
+the next pass finds that no row varies by more than a few units in the last place of its own terms;
+else nothing is claimed of them, and there is no proof. With a start that
 has none either, of all equal answers the one of least norm is found, each coefficient times the
 standard deviation of its feature (without an intercept: times its root mean square). That is one
 answer, whatever the order of the rows and the units of the features.
@@ -40,9 +42,13 @@ MAX_CONDITION = 1e8
 MOST_ROUNDING = 1e-4
 
 
-def negligible(p: int) -> float:
-    """Singular values of p columns of length 1 are rounding errors of 0 up to here."""
-    return 4 * max(16, p) * EPS
+# singular values up to so many units in the last place of their terms may be rounding
+FAINT = 64
+
+
+def flat_within(p: int) -> float:
+    """A row of p terms that moves by up to this share of them does not move, but for rounding."""
+    return (16 + p) * EPS
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,11 @@ class Basis:
     Attributes:
         t: (p / K, r).
         inverse: (r, p / K): phi of the part of theta that rows see.
-        flat: (p / K, f) directions of theta, along which no row varies; orthonormal in `unit`.
+        flat: (p / K, f) directions of theta that are not in T; orthonormal in `unit`.
+        faint: what rows vary along these, if that is not rounding, (f,).
         size: root mean square of the rows' coordinates, (p / K,).
-        unit: the same, or what constraints are posed in.
+        raw: the same before they were centred.
+        unit: `size`, or what constraints are posed in.
         values: singular values of the rows in these units, falling (r,).
         left: the first r left singular vectors of `stacked`, (k, r).
         stacked: a factor of the rows and, below, of P/c: (k, p / K).
@@ -65,7 +73,9 @@ class Basis:
     t: Array
     inverse: Array
     flat: Array
+    faint: Array
     size: Array
+    raw: Array
     unit: Array
     values: Array
     left: Array
@@ -79,6 +89,7 @@ class Basis:
         design: Array,
         label: Array,
         bend: Array,
+        raw: Array,
         free: tuple[Array, Array] | None,
         places: Sequence[NDArray[np.int64]],
     ) -> "Basis":
@@ -88,6 +99,7 @@ class Basis:
             design: (k, p / K), with design'design = (1/S) sum s (x, 1)(x, 1)' in theta.
             label: (k,), with design'label = (1/S) sum s (x, 1) y.
             bend: P/c, (p / K, p / K).
+            raw: root mean square of the rows' coordinates before they were centred, (p / K,).
             free: sizes (p,) and an orthonormal basis, in their units, of the directions that
                 constraints leave; None without constraints.
             places: see above.
@@ -101,22 +113,19 @@ class Basis:
             stacked = np.vstack([design, half[values > 0]])
             label = np.append(label, np.zeros(len(stacked) - len(label)))
             left, values, right = np.linalg.svd((stacked / unit) @ within, full_matrices=True)
-            rank = int((values > negligible(p) * np.max(values, initial=0.0)).sum())
-            values = values[:rank]
-            seen, flat = within @ right[:rank].T, within @ right[rank:].T
+            whole = within @ right.T
+            values = np.append(values, np.zeros(len(right) - len(values)))
+            terms = np.abs(whole).T @ (raw / unit)
+            rank = int((values > FAINT * EPS * terms).sum())
+            seen, flat = whole[:, :rank], whole[:, rank:]
+            # what is rounding of 0 would count as a term of its own
+            flat = np.where(np.abs(flat) > np.sqrt(EPS), flat, 0.0)
+            values, faint = values[:rank], values[rank:]
             t = seen / values / unit[:, None]
             inverse = (values[:, None] * seen.T) * unit
+        flat = flat / unit[:, None]
         return cls(
-            t,
-            inverse,
-            flat / unit[:, None],
-            size,
-            unit,
-            values,
-            left[:, :rank],
-            stacked,
-            label,
-            places,
+            t, inverse, flat, faint, size, raw, unit, values, left[:, :rank], stacked, label, places
         )
 
     @property
@@ -203,11 +212,17 @@ class Basis:
             steepness: root mean square of l'.
         """
         along = [np.abs(self.flat.T @ gradient[place]) for place in self.places]
-        terms = 64 * EPS * steepness * (np.abs(self.flat).T @ self.size)
+        terms = 64 * EPS * steepness * (np.abs(self.flat).T @ self.raw)
         return bool((np.array(along) <= terms).all())
 
     def residual(
-        self, g: Array, at_kink: NDArray[np.bool_], steepness: float, terms: float, unit: float
+        self,
+        g: Array,
+        at_kink: NDArray[np.bool_],
+        steepness: float,
+        terms: float,
+        unit: float,
+        varied: bool,
     ) -> float:
         """The largest slope of F along any direction of the rows, beyond its rounding.
 
@@ -220,6 +235,7 @@ class Basis:
             steepness: root mean square of l'.
             terms: see `rounding`.
             unit: of the residual; rounding is at most MOST_ROUNDING of it.
+            varied: whether rows vary along the directions that are not in T.
         """
         if not np.isfinite(g).all():
             return float("inf")
@@ -228,14 +244,20 @@ class Basis:
         else:
             moving = np.flatnonzero(~at_kink | (g != 0))
             factor = np.linalg.qr(self.whole_inverse[:, moving], mode="r")
-            inverse = np.linalg.pinv(factor, rcond=negligible(len(moving)))
+            inverse = np.linalg.pinv(factor, rcond=FAINT * EPS)
             slope = inverse.T @ g[moving]
             size = np.zeros(self.p)
             for place in self.places:
                 size[place] = self.size
-            known = 4 * EPS * steepness * (np.abs(inverse).T @ size[moving]) + 2 * EPS * terms
+            known = 2 * EPS * steepness * (np.abs(inverse).T @ size[moving]) + 2 * EPS * terms
         beyond = np.abs(slope) - np.minimum(known, MOST_ROUNDING * unit)
-        return max(0.0, float(np.max(beyond, initial=0.0))) / unit
+        worst = max(0.0, float(np.max(beyond, initial=0.0))) / unit
+        if not varied:
+            return worst
+        along = np.array([np.abs(self.flat.T @ g[place]) for place in self.places])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            hidden = np.where(along > 0, along / self.faint, 0.0)
+        return max(worst, float(hidden.max()) / unit)
 
     def rounding(self, steepness: float, terms: float) -> Array:
         """How far rounding may have moved the gradient of one output in phi, (r,).
@@ -244,7 +266,7 @@ class Basis:
             steepness: root mean square of l'.
             terms: root mean square of what z is a sum of, times l''.
         """
-        return 4 * EPS * steepness * (np.abs(self.t).T @ self.size) + 2 * EPS * terms
+        return 2 * EPS * steepness * (np.abs(self.t).T @ self.size) + 2 * EPS * terms
 
 
 @dataclass(frozen=True)
@@ -255,7 +277,8 @@ class Curved:
         basis: phi's.
         hessian: (K r, K r); of several outputs bent in the directions that F does not see.
         rounding: of the gradient in phi, (K r,).
-        level: whether F is flat along the directions that the basis leaves out.
+        level: whether F is flat along the directions that the basis leaves out, for all that rows
+            and gradient tell.
         reach: the largest |q| of any row, (r,); None where no pass told it.
     """
 

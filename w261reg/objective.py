@@ -21,7 +21,7 @@ from w261reg.aggregators import (
     Sums,
     Triangular,
 )
-from w261reg.basis import EPS, MOST_ROUNDING, Basis, Curved, doubtful
+from w261reg.basis import EPS, MOST_ROUNDING, Basis, Curved, doubtful, flat_within
 from w261reg.conventions import Strengths
 from w261reg.datasets import Dataset
 from w261reg.evaluation import Evaluation, Stepped, shortest_subgradient
@@ -54,6 +54,8 @@ class Objective(Posed):
             a solver runs that wants so.
         basis: of the rows, where their second moments have lost half of their digits; else None.
         plain: whether they are known to have not.
+        varied: whether rows move along the directions that the basis leaves out; None where no pass
+            told it yet.
         announce: what to do with a line for the log.
     """
 
@@ -77,6 +79,7 @@ class Objective(Posed):
         self.by_gram = False
         self.basis: Basis | None = None
         self.plain = False
+        self.varied: bool | None = None
         self.announce: Callable[[str], None] = lambda _: None
 
     def take_gram(self, label: str) -> None:
@@ -331,7 +334,10 @@ class Objective(Posed):
         one = Regularizer(self.penalty, to.single, self.null.spread())
         bend = one.hessian(np.zeros(to.n_features)) / self._level_curvature
         places = [to.of_output(k) for k in range(to.outputs)]
-        return Basis.of(factor[:, columns], factor[:, -1], bend, self.feasible_directions, places)
+        raw = np.hypot(summary.sd()[to.active], summary.mean[to.active]) * to.unit
+        raw = to.single.extended(raw, 1.0)
+        design, label = factor[:, columns], factor[:, -1]
+        return Basis.of(design, label, bend, raw, self.feasible_directions, places)
 
     @property
     def _level_curvature(self) -> float:
@@ -354,6 +360,7 @@ class Objective(Posed):
         steepness, terms = self._rounding_along(basis, at)
         rounding = np.tile(basis.rounding(steepness, terms), basis.outputs)
         level = basis.level(shortest_subgradient(at, self.kink), steepness)
+        level = level and not (self.varied is not False and basis.flat.shape[1])
         # z is known to eps times its terms, and F to that times l'
         blur = 2 * EPS * steepness * terms / self._level_curvature
         return replace(
@@ -370,9 +377,13 @@ class Objective(Posed):
         t = np.zeros((to.n_features, basis.rank))
         t[to.active] = basis.t[: len(to.active)]
         last = basis.t[-1] if self.fit_intercept else np.zeros(basis.rank)
-        also = Curvature(self.loss, w, b, to.centre, to.full_unit(), t, last)
+        # an intercept has no part along these
+        flat = np.zeros((to.n_features, basis.flat.shape[1]))
+        flat[to.active] = basis.flat[: len(to.active)]
+        also = Curvature(self.loss, w, b, to.centre, to.full_unit(), t, last, flat)
         at = Objective.evaluate(self, theta, 1, label, beside, also=also)
         bends: Bends = at.also
+        self.varied = bool((bends.moved > flat_within(basis.p)).any())
         hessian = basis.bent(self.regularizer.own_hessian(to.weights(theta)))
         for edge, own in zip(self.loss.edges, bends.hessian / self.summary.weight, strict=True):
             hessian += np.kron(np.multiply.outer(edge, edge), own)
@@ -394,6 +405,11 @@ class Objective(Posed):
         at_kink = (at.theta == 0) & (self.kink > 0)
         steepness, terms = self._rounding_along(basis, at)
         along = basis.residual(
-            shortest_subgradient(at, self.kink), at_kink, steepness, terms, self.rho
+            shortest_subgradient(at, self.kink),
+            at_kink,
+            steepness,
+            terms,
+            self.rho,
+            bool(self.varied),
         )
         return max(at.residual - min(2 * EPS * terms / self.rho, MOST_ROUNDING), along)

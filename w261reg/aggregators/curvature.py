@@ -19,10 +19,13 @@ class Bends:
     Attributes:
         hessian: sum s h_e q q' of each of the loss's P directions, (P, r, r).
         reach: the largest |q| of any row, (r,).
+        moved: the most that a row moves along each of some directions, as a share of the sizes of
+            its terms, (f,).
     """
 
     hessian: Array
     reach: Array
+    moved: Array
 
 
 class Curvature(Aggregator[Bends]):
@@ -35,19 +38,30 @@ class Curvature(Aggregator[Bends]):
         scale: D's diagonal (n,).
         t: T (n, r) of the features, 0 for those that take no part.
         last: that of the constant feature 1 (r,); 0 without an intercept.
+        flat: further directions (n, f), along which rows should not move.
     """
 
     name = "Hessian in a basis of the rows"
 
     def __init__(
-        self, loss: Loss, w: Array, b: Array, centre: Array, scale: Array, t: Array, last: Array
+        self,
+        loss: Loss,
+        w: Array,
+        b: Array,
+        centre: Array,
+        scale: Array,
+        t: Array,
+        last: Array,
+        flat: Array,
     ) -> None:
         self.loss, self.w, self.b, self.centre, self.scale = loss, w, b, centre, scale
-        self.t, self.last = t, last
+        self.t, self.last, self.flat = t, last, flat
 
     def zero(self) -> Bends:
         r = len(self.last)
-        return Bends(np.zeros((len(self.loss.edges), r, r)), np.zeros(r))
+        return Bends(
+            np.zeros((len(self.loss.edges), r, r)), np.zeros(r), np.zeros(self.flat.shape[1])
+        )
 
     def add(self, state: Bends, block: Block) -> Bends:
         if block.rows == 0:
@@ -65,13 +79,20 @@ class Curvature(Aggregator[Bends]):
         for own, h in zip(state.hessian, curvature.T, strict=True):
             own += q.T @ (h[:, None] * q)
         np.maximum(state.reach, np.abs(q).max(axis=0), out=state.reach)
+        if self.flat.shape[1]:
+            size = np.abs(self.flat)
+            terms = np.abs(rows) @ size + np.abs(self.centre * self.scale) @ size
+            moves = np.abs(rows @ self.flat)
+            share = np.divide(moves, terms, out=np.zeros_like(moves), where=terms > 0)
+            np.maximum(state.moved, share.max(axis=0), out=state.moved)
 
     def merge(self, left: Bends, right: Bends) -> Bends:
         left.hessian += right.hessian
         np.maximum(left.reach, right.reach, out=left.reach)
+        np.maximum(left.moved, right.moved, out=left.moved)
         return left
 
     def nbytes(self) -> int:
         r = len(self.last)
-        own = self.t.size + self.w.size + (len(self.loss.edges) * r + 1) * r
+        own = self.t.size + self.flat.size + self.w.size + (len(self.loss.edges) * r + 1) * r
         return 8 * (own + 2 * len(self.w)) + 4096

@@ -34,7 +34,7 @@ def _inverse(curved: Curved) -> Array | None:
     if not len(values):
         return np.zeros((0, 0))
     # entries of the Hessian are known to eps times the condition of the rows
-    known = 64 * np.finfo(float).eps * math.sqrt(curved.basis.condition) * values[-1]
+    known = 4 * np.finfo(float).eps * math.sqrt(curved.basis.condition) * values[-1]
     if not values[0] > known:
         return None
     return np.asarray((vectors / (values - known)) @ vectors.T)

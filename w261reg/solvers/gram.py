@@ -109,10 +109,9 @@ class Gram(Solver):
         self, objective: Objective, now: Evaluation, theta: Array, label: str
     ) -> Evaluation:
         """Out of a pass, with the Hessian that all points share."""
-        after = objective.evaluate(theta, 1, label)
-        if now.curved is None:
-            return replace(after, hessian=now.hessian)
-        return objective.curved(now.curved.basis, after)
+        if now.curved is not None:
+            return objective.evaluate(theta, 2, label)
+        return replace(objective.evaluate(theta, 1, label), hessian=now.hessian)
 
     def _orthogonal(self, objective: Objective, now: Evaluation, basis: Basis) -> State:
         """Least squares out of an orthogonal factor of the rows."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.basis import Curved, negligible
+from w261reg.basis import EPS, FAINT, Curved
 from w261reg.blas import one_blas_thread
 from w261reg.solvers.linear import Solution, solve
 
@@ -74,7 +74,7 @@ def _seminormal(columns: Array, gradient: Array) -> Array:
     with one_blas_thread():
         size = np.linalg.norm(columns, axis=0)
         _, values, right = np.linalg.svd(columns / size, full_matrices=False)
-        seen = values > negligible(len(size)) * values[0]
+        seen = values > FAINT * EPS * values[0]
         along = (right[seen] @ (gradient / size)) / values[seen]
         found: Array = (right[seen].T @ (along / values[seen])) / size
         return found

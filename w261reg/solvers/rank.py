@@ -22,6 +22,8 @@ def rank(objective: Objective) -> int:
     """
     to = objective.coordinates
     if objective.basis is not None:
+        if objective.basis.flat.shape[1] and objective.varied is not False:
+            return -1
         one = to.single.p - objective.basis.flat.shape[1]
     elif objective.summary.gram and not doubtful(_moments(objective)):
         one = to.single.p

@@ -15,6 +15,9 @@ from w261reg.solvers.linear import solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1
 
 Array = NDArray[np.float64]
+# steps whose decrease rounding hides: the gradient knows the way still, but not for ever
+MOST_HIDDEN = 4
+EXHAUSTED = "the data's condition allows no more digits"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,12 @@ class _SecondOrder(Solver):
     def step(self, objective: Objective, state: State) -> State:
         now = objective.sharpened(state.evaluation)
         move = self.model(objective, now)
-        state = replace(state, evaluation=now, note=move.note, condition=move.condition)
+        hidden = (state.memory or 0) + (now.curved is not None and -move.slope <= now.rounding)
+        state = replace(
+            state, evaluation=now, note=move.note, condition=move.condition, memory=hidden
+        )
+        if hidden > MOST_HIDDEN:
+            return replace(state, stalled=EXHAUSTED)
         if not move.slope < 0:
             return replace(state, stalled=STALLED)
         ray = Ray(
