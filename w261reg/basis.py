@@ -181,6 +181,10 @@ class Basis:
         """A gradient in theta (p,) as one in phi (K r,)."""
         return np.concatenate([self.t.T @ gradient[place] for place in self.places])
 
+    def of_theta(self, rows: Array) -> Array:
+        """Linear functions of theta of one output, (k, p), as those of phi: (k, r)."""
+        return rows @ self.t
+
     def bent(self, matrix: Array) -> Array:
         """A second derivative in theta (p, p) as one in phi, (K r, K r)."""
         r = self.rank

@@ -5,7 +5,7 @@ With noise of standard deviation sigma a row, least squares by weights s/sigma^2
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,21 @@ EPS = float(np.finfo(float).eps)
 MOST_COVARIANCES = 512
 
 
-def covariance(information: Array, to: Coordinates) -> Array | None:
+class Moves(Protocol):
+    """Coordinates d in which theta = base + a linear function of d."""
+
+    def of_theta(self, rows: Array) -> Array:
+        """Linear functions of theta, (k, p), as those of d: (k, r)."""
+        ...
+
+
+def covariance(information: Array, to: Coordinates, moves: Moves | None = None) -> Array | None:
     """The inverse of (x, 1)' diag(s/sigma^2) (x, 1) on the raw scale, the intercept last.
 
     Args:
-        information: the same of active features, in theta (p, p).
+        information: the same of active features, in theta (p, p), or in d (r, r) of `moves`.
         to: theta's coordinates.
+        moves: coordinates in which the matrix is well conditioned; None are theta's own.
 
     Returns:
         (n, n), or (n + 1, n + 1) with an intercept; NaN for features without spread, of which
@@ -51,6 +60,7 @@ def covariance(information: Array, to: Coordinates) -> Array | None:
         raw = np.diag(to.extended(to.unit, 1.0))
         if to.fit_intercept:
             raw[-1, :-1] = -to.centre[to.active] * to.unit
+        raw = raw if moves is None else moves.of_theta(raw)
         half = linalg.solve_triangular(factor, unit[:, None] * raw.T, lower=True)
         inner = half.T @ half
     size = to.n_features + to.fit_intercept
@@ -65,7 +75,11 @@ def known_covariance(objective: Objective, result: FitResult) -> Array | None:
     solved = result.status in (Status.CONVERGED, Status.MAX_ITER)
     if not (solved and objective.unpenalised and objective.summary.gram):
         return None
-    to = objective.coordinates
+    to, basis = objective.coordinates, objective.basis
+    if basis is not None:  # the Gram matrix has lost its digits
+        if basis.flat.shape[1]:
+            return None
+        return covariance(objective.summary.weight * np.eye(basis.rank), to, basis)
     return covariance(sums_of(objective.summary, to, 0.0).bend, to)
 
 
