@@ -300,23 +300,6 @@ class Curved:
         total: Array = half @ self.basis.whole_inverse
         return total
 
-    @property
-    def note(self) -> str:
-        """The sentence that a user should read where there are many answers."""
-        basis = self.basis
-        if not basis.flat.shape[1]:
-            return ""
-        lost = basis.flat.shape[1] * max(1, basis.outputs - 1)
-        if not self.level:
-            return (
-                f"the system is numerically singular (rank {basis.p - lost} of {basis.p}): other "
-                "answers may be better"
-            )
-        return (
-            f"the system is singular (rank {basis.p - lost} of {basis.p}): of the many equal "
-            "answers the one of least norm, in units of the features' standard deviations, is given"
-        )
-
 
 def doubtful(matrix: Array) -> bool:
     """Whether a positive semidefinite matrix (p, p) is as ill-conditioned as MAX_CONDITION, scaled

@@ -255,20 +255,26 @@ class Objective(Posed):
         return Evaluate(self.loss, w, b, self.coordinates.centre, order, scale, diagonal)
 
     def identified(self, at: Evaluation) -> Evaluation:
-        """The same model in the form to report, see `form`: at no pass."""
-        if self.coordinates.outputs == 1:
-            return at
-        theta = self.form(at.theta)
+        """The same model in the form to report, see `form`: at no pass.
+
+        Where directions are flat, that of least norm.
+        """
+        theta = at.theta
+        if self.basis is not None and self.smooth and not self.varied:
+            theta = self.basis.without_flat(theta)
+        theta = self.form(theta)
         if self.ridden is not None and np.array_equal(self.ridden[0], at.theta):
             self.ridden = theta, self.ridden[1]  # what it predicts is the same
+        if self.coordinates.outputs == 1:
+            return replace(at, theta=theta)
         loss = None
         if at.hessian is not None:  # that of the loss does not change
             loss = at.hessian - self.regularizer.hessian(self.coordinates.weights(at.theta))
         moved = self._evaluation(theta, at.loss, at.loss_gradient, loss, at.margin)
         known = replace(moved, rounding=at.rounding, gap=at.gap)
-        return (
-            known if at.curved is None else replace(known, curved=at.curved, residual=at.residual)
-        )
+        if self.basis is None:
+            return known
+        return replace(known, curved=at.curved, residual=at.residual)
 
     # --- in a basis of the rows, see `basis` ------------------------------------------------------
 
@@ -308,6 +314,17 @@ class Objective(Posed):
         if even and np.array_equal(theta, at.theta) and all(p.quadratic for p in self.extra):
             return self.curved(self.basis, at)
         return self.evaluate(theta, 2, "in a basis of the rows")
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the second moments of the rows, or of a sample, are ill-conditioned as far as
+        they are known, and the penalty does not change that."""
+        rows = self.summary if self.summary.gram else self.sample
+        if rows is None or self.basis is not None or self.plain or not self.smooth:
+            return False
+        one = Regularizer(self.penalty, self.coordinates.single, self.null.spread())
+        bend = one.hessian(np.zeros(self.coordinates.n_features))
+        return doubtful(self._level_curvature * self.null.second_moments(rows) + bend)
 
     def _blurred(self, at: Evaluation) -> bool:
         """Whether the Hessian has lost half of its digits, as far as is known without a pass."""

@@ -119,5 +119,5 @@ class Gram(Solver):
         theta = base + basis.t @ basis.least_squares(base - objective.null.theta)
         after = self._evaluated(objective, now, theta, ACCURATE)
         assert after.curved is not None
-        state = State(after, 1.0, "", after.curved.note, basis.condition, memory=True)
+        state = State(after, 1.0, condition=basis.condition, memory=True)
         return self._once_more(objective, state, newton_step(after.curved, after.gradient).x)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from w261reg.constrained import Constrained
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
+from w261reg.solvers import flat
 from w261reg.solvers.base import Solver, State
 from w261reg.solvers.certificates import Existence, existence, suboptimality_bound
 from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
@@ -132,6 +133,9 @@ def _minimise(
         ended = _ended(solver, state, first)
         if state.stalled or (ended and ended[0] is Status.CONVERGED):
             # a small gradient says nothing of directions in which the rows hardly vary
+            if now.hessian is None and objective.suspect and objective.p <= MAX_HESSIAN_FEATURES:
+                second = objective.evaluate(now.theta, 2, "collinear features")
+                now = replace(now, hessian=second.hessian)
             now = objective.sharpened(now, settled=True)
             if now is not state.evaluation:
                 state = replace(state, evaluation=now, stalled="")
@@ -258,7 +262,9 @@ def _result(
     # a proof that an optimum exists, or a step that was not taken, may have cost passes since
     history[-1] = replace(history[-1], passes=objective.dataset.passes)
     solved = status in (Status.CONVERGED, Status.MAX_ITER)
-    note = solver.caution(objective) if status is Status.DIVERGED else state.note if solved else ""
+    note = flat.note(objective, evaluation) if solved else ""
+    if status is Status.DIVERGED:
+        note = solver.caution(objective)
     numerical = NUMERICAL if solved and objective.loss.numerical else ""
     return FitResult(
         w=objective.coordinates.weights(evaluation.theta),

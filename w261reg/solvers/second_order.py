@@ -22,11 +22,10 @@ EXHAUSTED = "the data's condition allows no more digits"
 
 @dataclass(frozen=True)
 class Move:
-    """A direction (p,), the decrease its model predicts at the full step (< 0), and a note."""
+    """A direction (p,), and the decrease its model predicts at the full step (< 0)."""
 
     direction: Array
     slope: float
-    note: str
     condition: float
 
 
@@ -51,9 +50,7 @@ class _SecondOrder(Solver):
         now = objective.sharpened(state.evaluation)
         move = self.model(objective, now)
         hidden = (state.memory or 0) + (now.curved is not None and -move.slope <= now.rounding)
-        state = replace(
-            state, evaluation=now, note=move.note, condition=move.condition, memory=hidden
-        )
+        state = replace(state, evaluation=now, condition=move.condition, memory=hidden)
         if hidden > MOST_HIDDEN:
             return replace(state, stalled=EXHAUSTED)
         if not move.slope < 0:
@@ -99,10 +96,10 @@ class Newton(_SecondOrder):
     def model(self, objective: Objective, now: Evaluation) -> Move:
         assert now.hessian is not None
         if now.curved is not None:
-            solution, note = newton_step(now.curved, now.gradient), now.curved.note
+            solution = newton_step(now.curved, now.gradient)
         else:
-            solution, note = solve(now.hessian, -now.gradient), ""
-        return Move(solution.x, float(now.gradient @ solution.x), note, solution.condition)
+            solution = solve(now.hessian, -now.gradient)
+        return Move(solution.x, float(now.gradient @ solution.x), solution.condition)
 
 
 @dataclass(frozen=True)
@@ -127,4 +124,4 @@ class Proximal(_SecondOrder):
             target = minimise_quadratic_l1(now.hessian, rhs, kink, now.theta)
         direction = target - now.theta
         change = float(kink @ (np.abs(target) - np.abs(now.theta)))
-        return Move(direction, float(smooth @ direction) + change, "", float("nan"))
+        return Move(direction, float(smooth @ direction) + change, float("nan"))
