@@ -170,6 +170,16 @@ class Basis:
             total[k * self.rank : (k + 1) * self.rank, place] = self.inverse
         return total
 
+    def _factor(self, varied: bool) -> Array:
+        """R (., p) of the rows for all outputs, with what rows vary along `flat` if they do."""
+        if not varied:
+            return self.whole_inverse
+        hidden = np.zeros((self.outputs * len(self.faint), self.p))
+        for k, place in enumerate(self.places):
+            own = self.faint[:, None] * (self.flat * self.unit[:, None] ** 2).T
+            hidden[k * len(own) : (k + 1) * len(own), place] = own
+        return np.vstack([self.whole_inverse, hidden])
+
     def step(self, phi: Array) -> Array:
         """The step (p,) in theta that a step (K r,) in phi is."""
         theta = np.zeros(self.p)
@@ -247,8 +257,8 @@ class Basis:
             slope, known = self.gradient(g), np.tile(self.rounding(steepness, terms), self.outputs)
         else:
             moving = np.flatnonzero(~at_kink | (g != 0))
-            factor = np.linalg.qr(self.whole_inverse[:, moving], mode="r")
-            inverse = np.linalg.pinv(factor, rcond=FAINT * EPS)
+            factor = np.linalg.qr(self._factor(varied)[:, moving], mode="r")
+            inverse = np.linalg.pinv(factor, rcond=EPS)
             slope = inverse.T @ g[moving]
             size = np.zeros(self.p)
             for place in self.places:
@@ -256,7 +266,7 @@ class Basis:
             known = 2 * EPS * steepness * (np.abs(inverse).T @ size[moving]) + 2 * EPS * terms
         beyond = np.abs(slope) - np.minimum(known, MOST_ROUNDING * unit)
         worst = max(0.0, float(np.max(beyond, initial=0.0))) / unit
-        if not varied:
+        if not varied or at_kink.any():
             return worst
         along = np.array([np.abs(self.flat.T @ g[place]) for place in self.places])
         with np.errstate(divide="ignore", invalid="ignore"):

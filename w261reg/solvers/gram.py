@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from w261reg.basis import MAX_CONDITION, Basis, Curved
 from w261reg.errors import InputError
-from w261reg.evaluation import Evaluation
+from w261reg.evaluation import Evaluation, rounding_of
 from w261reg.losses import Loss
 from w261reg.objective import MAX_ROUNDING, Objective
 from w261reg.solvers.base import FirstPass, Solver, State
@@ -92,10 +92,8 @@ class Gram(Solver):
         else:
             return replace(state, stalled="the Gram matrix allows no more digits")
         after = self._evaluated(objective, now, now.theta + step, "refine")
-        better = after.residual < 0.5 * now.residual or (
-            now.residual > 0 and after.residual <= now.residual and after.objective < now.objective
-        )
-        if not better:
+        blur = max(now.rounding, after.rounding, rounding_of(now.objective))
+        if not (after.residual < 0.5 * now.residual or after.objective < now.objective - blur):
             return replace(state, stalled="the data's condition allows no more digits")
         return replace(state, evaluation=after, step=1.0)
 
