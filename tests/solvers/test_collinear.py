@@ -175,9 +175,12 @@ def test_polynomials_of_age(loss: str, degree: int) -> None:
     rng = np.random.default_rng(1)
     age = rng.integers(18, 91, 150).astype(float)
     eta = 2 * np.sin(age / 8)
-    y = eta + 0.3 * rng.normal(size=150) if loss == "mse" else (eta > rng.logistic(size=150)) * 1.0
+    noisy: Array = eta + 0.3 * rng.normal(size=150)
+    y = noisy if loss == "mse" else np.asarray(eta > rng.logistic(size=150), dtype=float)
     powers = age[:, None] ** np.arange(1, degree + 1)
-    legendre = np.polynomial.legendre.legvander((age - 54) / 36, degree)[:, 1:]
+    legendre: Array = np.asarray(
+        np.polynomial.legendre.legvander((age - 54) / 36, degree)[:, 1:], dtype=np.float64
+    )
     _, best = optimum(loss, legendre, y, True)
     model = fitted(powers, y, loss, solver="newton")
     assert model.objective == pytest.approx(best, abs=1e-7)  # powers are rounded
