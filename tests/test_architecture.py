@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"placing"},
     {"remote"},
     {"files"},
-    {"losses", "penalties", "blocks", "report", "constraints"},
+    {"losses", "penalties", "blocks", "report", "constraints", "basis"},
     {"own_checks", "likelihood"},
     {"own"},
     {"aggregators"},

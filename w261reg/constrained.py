@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from w261reg.aggregators import Aggregator, LocalSteps
+from w261reg.basis import Curved
 from w261reg.blas import one_blas_thread
 from w261reg.constraints import Constraints
 from w261reg.errors import InputError
@@ -220,6 +221,16 @@ class Constrained(Objective):
         free: Array = basis @ rows[rank:].T
         return np.linalg.qr(free)[0]
 
+    @property
+    def feasible_directions(self) -> tuple[Array, Array]:
+        """s (p,), and an orthonormal basis in psi of what the constraints leave free."""
+        with one_blas_thread():
+            whole = np.linalg.qr(self._q, mode="complete")[0]
+        return self._s, whole[:, self._q.shape[1] :]
+
+    def regular(self, hessian: Array) -> Array:
+        return self.restricted(hessian)
+
     # --- what is known of the answer ------------------------------------------------------------
 
     def multipliers(self, at: Evaluation) -> list[dict[str, Any]]:
@@ -262,8 +273,37 @@ class Constrained(Objective):
         variance = noise.get(self.loss.family or "")
         if variance is None or not self.unpenalised or at.hessian is None:
             return None
+        if at.curved is None:
+            total = self._inverse_out_of(at.hessian)
+        else:
+            total = self._inverse_in_basis(at.curved)
+        if total is None:
+            return None
+        total = variance / self.summary.weight * (total + total.T) / 2
+        constant = np.setdiff1d(np.arange(self.coordinates.n_features), self.coordinates.active)
+        total[constant] = total[:, constant] = np.nan
+        return total
+
+    def _inverse_in_basis(self, curved: Curved) -> Array | None:
+        """Z (Z'HZ)^-1 Z' for (w, b), by a basis of the rows: its directions are feasible."""
+        if curved.basis.flat.shape[1]:
+            return None
+        to, t = self._to_raw(), curved.basis.t
+        free = to @ t
+        # of a coefficient that is fixed only rounding is left
+        free[np.abs(free).max(axis=1) <= FIXED * (np.abs(to) @ np.abs(t)).max(axis=1)] = 0.0
         with one_blas_thread():
-            own = at.hessian / np.multiply.outer(self._s, self._s)
+            try:
+                factor = linalg.cho_factor(curved.hessian, lower=True)
+            except linalg.LinAlgError:
+                return None
+            total: Array = free @ linalg.cho_solve(factor, free.T)
+        return total
+
+    def _inverse_out_of(self, hessian: Array) -> Array | None:
+        """The same out of the Hessian in theta."""
+        with one_blas_thread():
+            own = hessian / np.multiply.outer(self._s, self._s)
             try:
                 factor = linalg.cho_factor(own, lower=True)
             except linalg.LinAlgError:
@@ -277,10 +317,7 @@ class Constrained(Objective):
             free = to - (to @ self._q) @ self._q.T
             # of a coefficient that is fixed only rounding is left
             free[np.linalg.norm(free, axis=1) <= FIXED * np.linalg.norm(to, axis=1)] = 0.0
-            total: Array = variance / self.summary.weight * (free @ inverse @ free.T)
-        total = (total + total.T) / 2
-        constant = np.setdiff1d(np.arange(self.coordinates.n_features), self.coordinates.active)
-        total[constant] = total[:, constant] = np.nan
+            total: Array = free @ inverse @ free.T
         return total
 
     def _to_raw(self) -> Array:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from w261reg.basis import Curved
+
 Array = NDArray[np.float64]
 
 
@@ -30,6 +32,8 @@ class Evaluation:
         diagonal: of `hessian` (p,), where it alone was asked for.
         beside: F at other points that rode along (k,).
         also: what another aggregator that rode along found.
+        curved: the Hessian in a basis of the rows, where the objective has one; `hessian` is then
+            for its large eigenvalues only.
         gap: F less a lower bound of its minimum, where a solver has proven one.
     """
 
@@ -49,6 +53,7 @@ class Evaluation:
     beside: Array | None = None
     also: Any = None
     gap: float | None = None
+    curved: Curved | None = None
 
     @property
     def finite(self) -> bool:

@@ -148,6 +148,7 @@ def fit(
             log.warning(note)
         if start is not None and not kind.ignores_start and not objective.satisfied(start):
             log.info("warm start: moved to the nearest coefficients that satisfy the constraints")
+    objective.announce = log.info
     if loss.classification:
         objective.rider = partial(scorer, loss, expected=Expected.of(summary))
     result, choice = relay(choice, solver_of, objective, start, _monitor, began)

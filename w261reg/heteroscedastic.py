@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.aggregators import GroupFactors, Summarise, SummariseGroups, Summary
+from w261reg.basis import MAX_CONDITION
 from w261reg.blas import one_blas_thread
 from w261reg.checks import check_census, check_summary
 from w261reg.config import Settings
@@ -24,7 +25,6 @@ from w261reg.objective import MAX_ROUNDING, Evaluation, Objective
 from w261reg.posing import feature_orders, pose
 from w261reg.scaling import Coordinates
 from w261reg.solvers import FitResult, Iteration, Status
-from w261reg.solvers.gram import MAX_CONDITION
 from w261reg.solvers.linear import Solution, solve
 from w261reg.sources import Columns
 

@@ -75,7 +75,11 @@ def known_covariance(objective: Objective, result: FitResult) -> Array | None:
     solved = result.status in (Status.CONVERGED, Status.MAX_ITER)
     if not (solved and objective.unpenalised and objective.summary.gram):
         return None
-    to = objective.coordinates
+    to, basis = objective.coordinates, objective.basis
+    if basis is not None:  # the Gram matrix has lost its digits
+        if basis.flat.shape[1]:
+            return None
+        return covariance(objective.summary.weight * np.eye(basis.rank), to, basis)
     return covariance(sums_of(objective.summary, to, 0.0).bend, to)
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from w261reg.aggregators import (
     Aggregator,
     Average,
+    Bends,
+    Curvature,
     Evaluate,
     LocalSteps,
     Sample,
@@ -18,13 +20,17 @@ from w261reg.aggregators import (
     Summarise,
     Summary,
     Sums,
+    Triangular,
 )
+from w261reg.basis import EPS, MOST_ROUNDING, Basis, Curved, doubtful, flat_within
 from w261reg.conventions import Strengths
 from w261reg.datasets import Dataset
-from w261reg.evaluation import Evaluation, Stepped
+from w261reg.evaluation import Evaluation, Stepped, shortest_subgradient
 from w261reg.losses import Loss
 from w261reg.penalties import Penalty
 from w261reg.posed import Posed
+from w261reg.regularizer import Regularizer
+from w261reg.scaling import Coordinates
 
 Array = NDArray[np.float64]
 
@@ -50,6 +56,11 @@ class Objective(Posed):
             before.
         by_gram: evaluate out of the Gram matrix of squared error where it is accurate enough, while
             a solver runs that wants so.
+        basis: of the rows, where their second moments have lost half of their digits; else None.
+        plain: whether they are known to have not.
+        varied: whether rows move along the directions that the basis leaves out; None where no pass
+            told it yet.
+        announce: what to do with a line for the log.
     """
 
     def __init__(
@@ -71,6 +82,14 @@ class Objective(Posed):
         self.head: Evaluation | None = None
         self.by_gram = False
         self.separation: Any = None
+        self.basis: Basis | None = None
+        self.plain = False
+        self.varied: bool | None = None
+        self.announce: Callable[[str], None] = lambda _: None
+
+    def move(self, coordinates: Coordinates) -> None:
+        super().move(coordinates)
+        self.basis, self.plain, self.varied = None, False, None
 
     def take_gram(self, label: str) -> None:
         """Get the Gram matrix where the first pass did not compute it: one pass."""
@@ -109,7 +128,9 @@ class Objective(Posed):
             diagonal: whether the Hessian's diagonal is wanted, with order 1.
             also: another aggregator that rides along.
         """
-        if self.by_gram and not (sampled or diagonal or also):
+        if self.basis is not None and order == 2 and not (sampled or also):
+            return self._in_basis(self.basis, theta, label, beside)
+        if self.by_gram and self.basis is None and not (sampled or diagonal or also):
             at = self.quadratic_evaluation(theta, order)
             if self.gram_suffices(at):
                 return at if beside is None else replace(at, beside=self.values(beside))
@@ -129,6 +150,8 @@ class Objective(Posed):
         if self.riding and self.rider is not None:
             self.ridden = theta, others.pop(0)
         at = self.of_sums(theta, sums, order)
+        if self.basis is not None:
+            at = replace(at, residual=self._residual_along(self.basis, at))
         if also is not None:
             at = replace(at, also=others.pop())
         if sampled:
@@ -260,12 +283,18 @@ class Objective(Posed):
         return Evaluate(self.loss, w, b, self.coordinates.centre, order, scale, diagonal)
 
     def identified(self, at: Evaluation) -> Evaluation:
-        """The same model in the form to report, see `form`: at no pass."""
-        if self.coordinates.outputs == 1:
-            return at
-        theta = self.form(at.theta)
+        """The same model in the form to report, see `form`: at no pass.
+
+        Where directions are flat, that of least norm.
+        """
+        theta = at.theta
+        if self.basis is not None and self.smooth and not self.varied:
+            theta = self.basis.without_flat(theta)
+        theta = self.form(theta)
         if self.ridden is not None and np.array_equal(self.ridden[0], at.theta):
             self.ridden = theta, self.ridden[1]  # what it predicts is the same
+        if self.coordinates.outputs == 1:
+            return replace(at, theta=theta)
         loss = None
         if at.hessian is not None:  # that of the loss does not change
             loss = at.hessian - self.regularizer.hessian(self.coordinates.weights(at.theta))
@@ -273,4 +302,162 @@ class Objective(Posed):
         moved = self._evaluation(
             theta, at.loss, at.loss_gradient, loss, at.margin, at.rounding, at.blur
         )
-        return replace(moved, gap=at.gap)
+        known = replace(moved, gap=at.gap)
+        if self.basis is None:
+            return known
+        return replace(known, curved=at.curved, residual=at.residual)
+
+    # --- in a basis of the rows, see `basis` ------------------------------------------------------
+
+    @property
+    def feasible_directions(self) -> tuple[Array, Array] | None:
+        """Units (p,), and an orthonormal basis of feasible directions; None where all are."""
+        return None
+
+    def regular(self, hessian: Array) -> Array:
+        """A Hessian of F as one of what an evaluation is of, which constraints change: (p, p)."""
+        return hessian
+
+    def sharpened(self, at: Evaluation, settled: bool = False) -> Evaluation:
+        """`at`, in a basis of the rows where its Hessian has lost half of its digits.
+
+        The first time that takes a pass for the basis, and mostly one more for the Hessian.
+
+        Args:
+            at: an evaluation.
+            settled: whether it is to be the answer. Under L1 only those coordinates matter then
+                that are not 0, or should not be; before, nobody knows which.
+        """
+        if at.hessian is None or at.curved is not None or self.plain or not self.p:
+            return at
+        if self.basis is None:
+            if not (self.smooth or settled) or not self._blurred(at):
+                return at
+            basis = self.take_basis()
+            self.plain = not basis.collinear
+            if self.plain:
+                return at
+            self.basis = basis
+        theta = self.basis.without_flat(at.theta) if self.smooth else at.theta
+        even = self.loss.quadratic or (
+            self.loss.outputs == 1 and self.null.even and np.array_equal(theta, self.null.theta)
+        )
+        if even and np.array_equal(theta, at.theta) and all(p.quadratic for p in self.extra):
+            return self.curved(self.basis, at)
+        return self.evaluate(theta, 2, "in a basis of the rows")
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the second moments of the rows, or of a sample, are ill-conditioned as far as
+        they are known, and the penalty does not change that."""
+        rows = self.summary if self.summary.gram else self.sample
+        if rows is None or self.basis is not None or self.plain or not self.smooth:
+            return False
+        one = Regularizer(self.penalty, self.coordinates.single, self.null.spread())
+        bend = one.hessian(np.zeros(self.coordinates.n_features))
+        return doubtful(self._level_curvature * self.null.second_moments(rows) + bend)
+
+    def _blurred(self, at: Evaluation) -> bool:
+        """Whether the Hessian has lost half of its digits, as far as is known without a pass."""
+        assert at.hessian is not None
+        if not np.isfinite(at.hessian).all():
+            return False
+        moving = (at.theta != 0) | (self.kink == 0) | (shortest_subgradient(at, self.kink) != 0)
+        if not doubtful(at.hessian[np.ix_(moving, moving)]):
+            return False
+        if self.summary.gram and not doubtful(self.null.scaled_moments()[0]):
+            self.plain = True  # it is the rows' weights in the Hessian
+        return not self.plain
+
+    def take_basis(self) -> Basis:
+        """A basis of the rows out of an orthogonal factor: one pass."""
+        self.announce("nearly collinear features: one more pass for an orthogonal factor")
+        to, summary = self.coordinates, self.summary
+        y_centre = summary.y_mean if self.fit_intercept else 0.0
+        factor = self.dataset.aggregate(Triangular(to.centre, to.full_unit(), y_centre))
+        factor /= np.sqrt(summary.weight)
+        columns = 1 + to.active
+        if self.fit_intercept:
+            columns = np.append(columns, 0)
+        one = Regularizer(self.penalty, to.single, self.null.spread())
+        bend = one.hessian(np.zeros(to.n_features)) / self._level_curvature
+        places = [to.of_output(k) for k in range(to.outputs)]
+        raw = np.hypot(summary.sd()[to.active], summary.mean[to.active]) * to.unit
+        raw = to.single.extended(raw, 1.0)
+        design, label = factor[:, columns], factor[:, -1]
+        return Basis.of(design, label, bend, raw, self.feasible_directions, places)
+
+    @property
+    def _level_curvature(self) -> float:
+        curvature = float(np.max(self.null.curvature()))
+        return curvature if curvature > 0 else 1.0
+
+    def curved(
+        self, basis: Basis, at: Evaluation, hessian: Array | None = None, reach: Array | None = None
+    ) -> Evaluation:
+        """`at`, with F's Hessian in a basis.
+
+        Args:
+            basis: of the rows.
+            at: the evaluation; penalties beside L1 and L2 are quadratic if no Hessian is given.
+            hessian: in phi; None where l'' is the null model's for all rows.
+            reach: the largest |q| of any row.
+        """
+        if hessian is None:
+            hessian = self._level_curvature * np.eye(basis.rank)
+        steepness, terms = self._rounding_along(basis, at)
+        rounding = np.tile(basis.rounding(steepness, terms), basis.outputs)
+        level = basis.level(shortest_subgradient(at, self.kink), steepness)
+        level = level and not (self.varied is not False and basis.flat.shape[1])
+        # z is known to eps times its terms, and F to that times l'
+        blur = 2 * EPS * steepness * terms / self._level_curvature
+        return replace(
+            at,
+            hessian=self.regular(basis.in_theta(hessian)),
+            curved=Curved(basis, hessian, rounding, level, reach),
+            residual=self._residual_along(basis, at),
+            rounding=max(at.rounding, blur),
+        )
+
+    def _in_basis(self, basis: Basis, theta: Array, label: str, beside: Array | None) -> Evaluation:
+        to = self.coordinates
+        w, b = to.weights(theta[:, None]), to.centred_intercept(theta[:, None])
+        t = np.zeros((to.n_features, basis.rank))
+        t[to.active] = basis.t[: len(to.active)]
+        last = basis.t[-1] if self.fit_intercept else np.zeros(basis.rank)
+        # an intercept has no part along these
+        flat = np.zeros((to.n_features, basis.flat.shape[1]))
+        flat[to.active] = basis.flat[: len(to.active)]
+        also = Curvature(self.loss, w, b, to.centre, to.full_unit(), t, last, flat)
+        at = Objective.evaluate(self, theta, 1, label, beside, also=also)
+        bends: Bends = at.also
+        self.varied = bool((bends.moved > flat_within(basis.p)).any())
+        hessian = basis.bent(self.regularizer.own_hessian(to.weights(theta)))
+        for edge, own in zip(self.loss.edges, bends.hessian / self.summary.weight, strict=True):
+            hessian += np.kron(np.multiply.outer(edge, edge), own)
+        if self.regularizer.free:
+            level = self._level_curvature / to.outputs
+            hessian += level * np.kron(np.ones((to.outputs, to.outputs)), np.eye(basis.rank))
+        elif to.outputs > 1:
+            hessian += basis.bent(self.regularizer.gauge())
+        return self.curved(basis, replace(at, also=None), hessian, bends.reach)
+
+    def _rounding_along(self, basis: Basis, at: Evaluation) -> tuple[float, float]:
+        """The rms of l', and that of the terms of z times l''."""
+        terms = max(float(basis.size @ np.abs(at.theta[place])) for place in basis.places)
+        if not self.loss.quadratic:
+            return self.rho, self._level_curvature * terms
+        return float(np.sqrt(2 * max(at.loss, 0.0))), terms + float(self.summary.sd()[-1])
+
+    def _residual_along(self, basis: Basis, at: Evaluation) -> float:
+        at_kink = (at.theta == 0) & (self.kink > 0)
+        steepness, terms = self._rounding_along(basis, at)
+        along = basis.residual(
+            shortest_subgradient(at, self.kink),
+            at_kink,
+            steepness,
+            terms,
+            self.rho,
+            bool(self.varied),
+        )
+        return max(at.residual - min(2 * EPS * terms / self.rho, MOST_ROUNDING), along)

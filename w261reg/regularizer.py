@@ -60,14 +60,19 @@ class Regularizer:
 
     def hessian(self, w: Array) -> Array:
         """Away from kinks, in theta (p, p), with the gauge."""
+        own = self.own_hessian(w)
+        return own + self.gauge() if self.coordinates.outputs > 1 else own
+
+    def own_hessian(self, w: Array) -> Array:
+        """The same without gauge."""
+        to = self.coordinates
+        n = len(to.active)
+        total = np.zeros((to.p, to.p))
         with np.errstate(over="ignore", invalid="ignore"):
-            to = self.coordinates
-            n = len(to.active)
-            total = np.zeros((to.p, to.p))
             for k, own in enumerate(np.atleast_2d(w.T)):
                 block = slice(k * n, (k + 1) * n)
                 total[block, block] = self._block(self.penalty.hessian(own))
-            return total + self.gauge() if to.outputs > 1 else total
+        return total
 
     def gauge(self) -> Array:
         """The gauge in theta (p, p): for each coordinate, its size times the outputs' (1 1')."""

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.problems import Problem, objective_of
+from w261reg import train
 from w261reg.solvers import SOLVERS, FitResult, Status, minimise
 
 Array = NDArray[np.float64]
@@ -133,3 +134,52 @@ def test_longley_needs_no_orthogonal_factor_but_filip_does() -> None:
     normal = np.linalg.lstsq(z.T @ z, z.T @ data[:, 0], rcond=None)[0] / x.std(axis=0)
     error = np.abs(normal - FILIP_CERTIFIED[1:]) / np.abs(FILIP_CERTIFIED[1:])
     assert error.max() > 1e-2  # the normal equations, even centred and scaled, lose them all
+
+
+FILIP_ERRORS = [
+    298.084530995537,
+    559.779865474950,
+    466.477572127796,
+    227.204274477751,
+    71.6478660875927,
+    15.2897178747400,
+    2.23691159816033,
+    0.221624321934227,
+    0.0142363763154724,
+    0.000535617408889821,
+    8.96632837373868e-06,
+]
+FILIP_SIGMA = 0.00334801051324544
+
+
+def test_filip_by_newton() -> None:
+    data = table(FILIP, 2)
+    result = least_squares(data[:, 1:] ** np.arange(1, 11), data[:, 0], "newton")
+    assert digits(result, FILIP_CERTIFIED) >= 5
+    certified = 0.5 * FILIP_SIGMA**2 * (82 - 11) / 82
+    assert result.suboptimality_bound is not None
+    assert result.evaluation.objective - certified <= result.suboptimality_bound
+    assert result.suboptimality_bound < 1e-4 * certified
+
+
+def test_filips_standard_errors() -> None:
+    data = table(FILIP, 2)
+    x = data[:, 1:] ** np.arange(1, 11)
+    model = train(x, data[:, 0], loss="mse", sigma=np.full(82, FILIP_SIGMA))
+    assert model.covariance is not None
+    assert model.standard_errors is not None
+    errors = np.append(np.sqrt(model.covariance[-1][-1]), model.standard_errors)
+    np.testing.assert_allclose(errors, FILIP_ERRORS, rtol=1e-6)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_wampler(spread: float) -> None:
+    """Wampler1, and the noise of Wampler3: 1, x, ..., x^5 with coefficients of 1."""
+    x = np.arange(21.0)[:, None] ** np.arange(1, 6)
+    # noise that is orthogonal to the polynomials, in whole numbers
+    noise = np.array(
+        [759, -2048, 2048, -2048, 2523, -2048, 2048, -2048, 1838, -2048, 2048,
+         -2048, 1838, -2048, 2048, -2048, 2523, -2048, 2048, -2048, 759.0]
+    )  # fmt: skip
+    result = least_squares(x, 1.0 + x.sum(axis=1) + spread * noise, "gram")
+    assert digits(result, [1.0] * 6) >= 9

@@ -3,6 +3,7 @@
 from w261reg.aggregators.base import Aggregator
 from w261reg.aggregators.class_scores import MulticlassScores
 from w261reg.aggregators.classes import ClassSums
+from w261reg.aggregators.curvature import Bends, Curvature
 from w261reg.aggregators.descent import Descend, Trail
 from w261reg.aggregators.directions import AlongDirections, Direction
 from w261reg.aggregators.evaluation import Evaluate, Sums
@@ -23,8 +24,10 @@ __all__ = [
     "Aggregator",
     "AlongDirections",
     "Average",
+    "Bends",
     "ClassSums",
     "ClassificationScores",
+    "Curvature",
     "Descend",
     "Direction",
     "Evaluate",

@@ -52,7 +52,6 @@ class State:
         evaluation: of the objective, at the current theta.
         step: length of the last step.
         stalled: why no further step is possible, or "".
-        note: what the user should know about the answer, or "".
         condition: condition number of the last linear system; NaN where none was solved.
         memory: what the solver keeps from step to step.
     """
@@ -60,7 +59,6 @@ class State:
     evaluation: Evaluation
     step: float = float("nan")
     stalled: str = ""
-    note: str = ""
     condition: float = float("nan")
     memory: Any = None
 

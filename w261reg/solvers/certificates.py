@@ -5,11 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.constrained import Constrained
 from w261reg.evaluation import Evaluation, rounding_of, shortest_subgradient
 from w261reg.objective import Objective
-from w261reg.regularizer import Regularizer
 from w261reg.rounding import EPS
+from w261reg.solvers.basis_bounds import decrement, radius2
 from w261reg.solvers.linear import null_threshold
 
 Array = NDArray[np.float64]
@@ -187,16 +186,28 @@ def _quadratic(objective: Objective, evaluation: Evaluation) -> float | None:
     """For squared error F - F* <= g'H^-1 g / 2 with any subgradient g: F is a parabola + L1."""
     if not objective.loss.quadratic or evaluation.hessian is None or not _parabolic(objective):
         return None
-    g = shortest_subgradient(evaluation, objective.kink)
-    values, vectors = np.linalg.eigh(evaluation.hessian)
-    along = vectors.T @ g
-    seen = values > null_threshold(values)
-    flat_data = objective.unpenalised or (
-        bool(objective.extra) and objective.smooth and int(seen.sum()) == _rank(objective)
-    )
-    if not (seen.all() or flat_data):
-        return None
-    return 0.5 * float(np.sum(along[seen] ** 2 / values[seen]))
+    if evaluation.curved is not None:
+        squared = decrement(objective, evaluation, evaluation.curved)
+        return None if squared is None else 0.5 * squared
+    values, vectors = _scaled_eigen(evaluation.hessian)
+    if not (values > _uncertain(values)).all():
+        return None  # what seems flat may not be
+    along = vectors.T @ shortest_subgradient(evaluation, objective.kink)
+    return 0.5 * float(np.sum(along**2 / values))
+
+
+def _scaled_eigen(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues (p,) of the matrix scaled to a unit diagonal, and V (p, p) with V'HV diagonal and
+    of these values: H^-1 = V diag(1/values) V'."""
+    diagonal = np.diagonal(matrix)
+    unit = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    values, vectors = np.linalg.eigh(matrix * unit[:, None] * unit)
+    return values, unit[:, None] * vectors
+
+
+def _uncertain(values: Array) -> float:
+    """Eigenvalues up to here are not known to three digits."""
+    return 1e3 * null_threshold(values)
 
 
 def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | None:
@@ -219,13 +230,17 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
         return 0.0  # nothing to choose
     if evaluation.hessian is None:
         return None
-    values, vectors = np.linalg.eigh(evaluation.hessian)
-    seen = values > null_threshold(values)
+    if evaluation.curved is not None:
+        squared = decrement(objective, evaluation, evaluation.curved)
+        reach2 = radius2(objective, evaluation.curved)
+        if squared is None or reach2 is None:
+            return None
+        return _bach(squared, reach2, objective.coercive)
+    values, vectors = _scaled_eigen(evaluation.hessian)
+    seen = values > _uncertain(values)
     g = shortest_subgradient(evaluation, objective.kink)
     if seen.all():
         pass
-    elif objective.smooth and int(seen.sum()) == _rank(objective):
-        pass  # flat only where neither the data nor the penalty is not
     elif objective.kink.any() and int(seen.sum()) == objective.p - _unseen(objective):
         balanced = _balanced_subgradient(objective, evaluation)
         if balanced is None:
@@ -235,11 +250,15 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
         return None
     inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
     delta2 = float(g @ inverse @ g)
-    radius2 = _largest_radius2(objective, np.abs(inverse))
+    return _bach(delta2, _largest_radius2(objective, np.abs(inverse)), objective.coercive)
+
+
+def _bach(delta2: float, radius2: float, coercive: bool) -> float | None:
+    """The bound out of delta^2 and R^2; None where it does not hold."""
     rho = math.sqrt(max(delta2 * radius2, 0.0))
     # on data that separates rho is at least 1, and for 0/1 features tends to exactly 1: an
     # unpenalised proof leaves room for rounding
-    if not rho < (1.0 if objective.coercive else 0.1):
+    if not rho < (1.0 if coercive else 0.1):
         return None
     if rho < 1e-3:  # the series, where the formula would cancel
         return delta2 * (1 / 2 + rho / 6 + rho**2 / 12 + rho**3 / 10)
@@ -304,33 +323,3 @@ def _largest_row(objective: Objective) -> Array:
 def _parabolic(objective: Objective) -> bool:
     """Whether the penalties beside L1 and L2, if there are any, are w'Pw/2."""
     return all(term.quadratic for term in objective.extra)
-
-
-def _rank(objective: Objective) -> int:
-    """Rank of F's Hessian as far as the data decides it, or -1 where it is not known.
-
-    That of the second moments of the rows of (x, 1), for each output but one; that one is the sum
-    of all, which has the gauge. With a penalty beside L1 and L2, of their sum with its Hessian,
-    both in units of their size: the directions in which neither the data nor the penalty varies are
-    those that are left. Under constraints only directions that keep to them count as left.
-    """
-    if not objective.summary.gram:
-        return -1
-    to = objective.coordinates
-    moments = objective.null.scaled_moments()[0]
-    if objective.extra:
-        one = Regularizer(objective.penalty, to.single, objective.null.spread())
-        bend = one.hessian(np.zeros(to.n_features))[: len(moments), : len(moments)]
-        moments = _in_own_units(moments) + _in_own_units(bend)
-    if isinstance(objective, Constrained):
-        whole = objective.restricted(objective.null.with_intercept(moments))
-        values = np.linalg.eigvalsh(whole)
-        return int((values > null_threshold(values)).sum())
-    values = np.linalg.eigvalsh(moments)
-    rank = int((values > null_threshold(values)).sum()) + objective.fit_intercept
-    return rank if to.outputs == 1 else (to.outputs - 1) * rank + to.single.p
-
-
-def _in_own_units(matrix: Array) -> Array:
-    size = float(np.max(np.abs(matrix), initial=0.0))
-    return matrix / size if size > 0 else matrix

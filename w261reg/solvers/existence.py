@@ -9,8 +9,9 @@ from scipy import linalg
 from w261reg.constrained import directions
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
-from w261reg.solvers.certificates import _rank, _self_concordant
+from w261reg.solvers.certificates import _self_concordant
 from w261reg.solvers.linear import null_threshold
+from w261reg.solvers.rank import rank
 from w261reg.solvers.separation import Separation
 
 Array = NDArray[np.float64]
@@ -77,7 +78,7 @@ def existence(objective: Objective, evaluation: Evaluation) -> Existence:
     if hessian is not None:
         values = np.linalg.eigvalsh(hessian)
         regular = bool((values > null_threshold(values)).all())
-        if not (objective.summary.gram or regular):
+        if not (objective.summary.gram or objective.basis is not None or regular):
             # flat because of the data, or because the weights tend to infinity? The moments tell
             objective.take_gram("does the optimum exist")
         attained = _self_concordant(objective, evaluation) is not None
@@ -106,8 +107,8 @@ def _suspects(objective: Objective, theta: Array, hessian: Array) -> Array:
     free = _unpenalised_directions(objective)
     curvature, within = np.linalg.eigh(free.T @ hessian @ free)
     vectors = free @ within  # by ascending curvature
-    rank = _rank(objective)
-    flat = objective.p - rank if rank >= 0 else 0  # directions in which no row varies at all
+    known = rank(objective)
+    flat = objective.p - known if known >= 0 else 0  # directions in which no row varies at all
     # where several are as good as flat, what theta has grown to among them is the one
     low = vectors[:, curvature <= NEARLY_FLAT * np.max(curvature, initial=0.0)]
     return np.column_stack(

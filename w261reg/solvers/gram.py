@@ -4,23 +4,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
-from w261reg.aggregators import Triangular
-from w261reg.blas import one_blas_thread
-from w261reg.constrained import Constrained
+from w261reg.basis import MAX_CONDITION, Basis, Curved
 from w261reg.errors import InputError
+from w261reg.evaluation import Evaluation, rounding_of
 from w261reg.losses import Loss
 from w261reg.objective import Objective
 from w261reg.solvers.base import FirstPass, Solver, State
-from w261reg.solvers.linear import Solution, solve
+from w261reg.solvers.in_basis import minimise_root_l1, newton_step
+from w261reg.solvers.linear import solve
 from w261reg.solvers.quadratic import minimise_quadratic_l1
+
+__all__ = ["MAX_CONDITION", "Gram"]
 
 Array = NDArray[np.float64]
 
-# the Gram matrix squares the condition number of the data: from here on fewer than half of the
-# digits would be left, and an orthogonal factor is worth a pass
-MAX_CONDITION = 1e8
+ACCURATE = "accurate residual"
+# a step of refinement that changes theta by more than this share is worth a pass
+WORTH = 1e-12
 
 
 @dataclass(frozen=True)
@@ -51,64 +52,70 @@ class Gram(Solver):
         return State(known)
 
     def step(self, objective: Objective, state: State) -> State:
-        now = state.evaluation
-        assert now.hessian is not None
         if state.memory is not None:  # solved already, and rounding is all that is left
             return self._refine(objective, state)
-        rhs = now.hessian @ now.theta - now.gradient + objective.kink * np.sign(now.theta)
+        now = objective.sharpened(state.evaluation)
+        assert now.hessian is not None
         if not objective.smooth:
+            rhs = now.hessian @ now.theta - now.gradient + objective.kink * np.sign(now.theta)
             theta = minimise_quadratic_l1(now.hessian, rhs, objective.kink, now.theta)
-            solution = Solution(theta, float("nan"), len(theta))
+            condition = float("nan")
+        elif now.curved is not None:
+            return self._orthogonal(objective, now, now.curved.basis)
         else:
-            solution = solve(now.hessian, rhs)
-        after = objective.quadratic_evaluation(solution.x)
-        if objective.smooth and not solution.condition < MAX_CONDITION:
-            solution, hessian = self._orthogonal(objective)
-            after = replace(objective.evaluate(solution.x, 1, "accurate residual"), hessian=hessian)
-        elif not objective.gram_suffices(after):
-            after = replace(
-                objective.evaluate(solution.x, 1, "accurate residual"), hessian=now.hessian
-            )
-        return State(after, 1.0, "", solution.note, solution.condition, memory=True)
+            solution = solve(now.hessian, now.hessian @ now.theta - now.gradient)
+            theta, condition = solution.x, solution.condition
+        after = objective.quadratic_evaluation(theta)
+        state = State(after, 1.0, condition=condition, memory=True)
+        if objective.gram_suffices(after):
+            return state
+        after = replace(objective.evaluate(theta, 1, ACCURATE), hessian=now.hessian)
+        state = replace(state, evaluation=after)
+        # that pass has the gradient that a step of refinement needs
+        step = solve(now.hessian, after.gradient).x
+        return self._once_more(objective, state, step) if objective.smooth else state
+
+    def _once_more(self, objective: Objective, state: State, step: Array) -> State:
+        """After one refinement, where that changes anything."""
+        if not np.abs(step).max() > WORTH * np.abs(state.evaluation.theta).max():
+            return state
+        return replace(self._refine(objective, state), stalled="")
 
     def _refine(self, objective: Objective, state: State) -> State:
         """One step of iterative refinement, kept if it helps: the residual from the data itself."""
         now = state.evaluation
         assert now.hessian is not None
-        if not objective.smooth:
+        if now.curved is not None:
+            step = self._step_in_basis(objective, now, now.curved)
+        elif objective.smooth:
+            step = -solve(now.hessian, now.gradient).x
+        else:
             return replace(state, stalled="the Gram matrix allows no more digits")
-        theta = now.theta - solve(now.hessian, now.gradient).x
-        after = replace(objective.evaluate(theta, 1, "refine"), hessian=now.hessian)
-        if not after.residual < 0.5 * now.residual:
+        after = self._evaluated(objective, now, now.theta + step, "refine")
+        blur = max(now.rounding, after.rounding, rounding_of(now.objective))
+        if not (after.residual < 0.5 * now.residual or after.objective < now.objective - blur):
             return replace(state, stalled="the data's condition allows no more digits")
         return replace(state, evaluation=after, step=1.0)
 
-    def _orthogonal(self, objective: Objective) -> tuple[Solution, Array]:
-        """Least squares out of a triangular factor of the data: one pass. Also F's Hessian."""
-        coordinates, summary = objective.coordinates, objective.summary
-        unit = coordinates.full_unit()
-        factor = objective.dataset.aggregate(
-            Triangular(coordinates.centre, unit, summary.y_mean if objective.fit_intercept else 0.0)
-        )
-        root = np.sqrt(summary.weight)
-        columns = 1 + coordinates.active
-        if objective.fit_intercept:
-            columns = np.append(columns, 0)
-        design, label = factor[:, columns] / root, factor[:, -1] / root
-        ridge = objective.regularizer.hessian(objective.zero)
-        with one_blas_thread():
-            if ridge.any():
-                values, vectors = np.linalg.eigh(ridge)
-                half = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
-                design = np.vstack([design, half])
-                label = np.append(label, np.zeros(len(half)))
-            # what is left to explain where the move starts: at the null model, or where the
-            # constraints hold
-            base = objective.null_theta()
-            if isinstance(objective, Constrained):
-                label = label - design @ (base - objective.null.theta)
-                design, label = objective.restricted_rows(design, label)
-            threshold = 4 * max(16, objective.p) * np.finfo(float).eps
-            x, _, rank, singular = linalg.lstsq(design, label, cond=threshold)
-        condition = float(singular[0] / singular[-1]) ** 2 if singular[-1] > 0 else float("inf")
-        return Solution(base + x, condition, int(rank)), design.T @ design
+    def _step_in_basis(self, objective: Objective, now: Evaluation, curved: Curved) -> Array:
+        if objective.smooth:
+            return newton_step(curved, now.gradient).x
+        smooth = now.gradient - objective.kink * np.sign(now.theta)
+        return minimise_root_l1(curved.root, smooth, objective.kink, now.theta)
+
+    def _evaluated(
+        self, objective: Objective, now: Evaluation, theta: Array, label: str
+    ) -> Evaluation:
+        """Out of a pass, with the Hessian that all points share."""
+        if now.curved is not None:
+            return objective.evaluate(theta, 2, label)
+        return replace(objective.evaluate(theta, 1, label), hessian=now.hessian)
+
+    def _orthogonal(self, objective: Objective, now: Evaluation, basis: Basis) -> State:
+        """Least squares out of an orthogonal factor of the rows."""
+        base = objective.null_theta()  # under constraints not that of weights 0
+        theta = base + basis.t @ basis.least_squares(base - objective.null.theta)
+        after = self._evaluated(objective, now, theta, ACCURATE)
+        assert after.curved is not None
+        state = State(after, 1.0, condition=basis.condition, memory=True)
+        return self._once_more(objective, state, newton_step(after.curved, after.gradient).x)

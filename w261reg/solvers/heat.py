@@ -16,7 +16,7 @@ LESS = 8.0
 SHORT = 1 / 16
 
 
-def heats(objective: Objective, at: Evaluation, last: float | None) -> Iterator[float]:
+def heats(objective: Objective, at: Evaluation, last: float) -> Iterator[float]:
     """The heats to try for a step from here, the best guess first; 1 is the loss itself.
 
     A loss like log(1 + e^-z) is a line where z is far below 0. A model with many such rows, as
@@ -26,7 +26,7 @@ def heats(objective: Objective, at: Evaluation, last: float | None) -> Iterator[
     over T, knows how far to go, and the true gradient and objective decide what is descent.
     """
     height = _height(objective, at)
-    yield min(last or 1.0, height)
+    yield min(last, height)
     if height > 1:
         yield from (height * MORE**k for k in range(MOST))
 
@@ -39,7 +39,7 @@ def _height(objective: Objective, at: Evaluation) -> float:
 
 def heated(objective: Objective, at: Evaluation, heat: float) -> Evaluation:
     """The evaluation with the Hessian of the heated loss in place of its own: one pass."""
-    return replace(at, hessian=objective.heated_hessian(at.theta, heat))
+    return replace(at, hessian=objective.heated_hessian(at.theta, heat), curved=None)
 
 
 def next_heat(heat: float, length: float) -> float:

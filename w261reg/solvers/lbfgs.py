@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.evaluation import Evaluation, shortest_subgradient
+from w261reg.losses import Loss
 from w261reg.objective import Objective
 from w261reg.solvers.base import FirstPass, Solver, State, start_at
 from w261reg.solvers.line_search import STALLED, Ray, search
@@ -18,6 +19,8 @@ SCALED_AT = (3, 8)
 # steps that are held back after one that was too long at first: features that go together bend
 # more than a diagonal says, and a step that must be shortened takes two passes
 TIMID_FOR = 3
+# so few have a Gram matrix for the price of their moments
+FEW_FEATURES = 32
 # numbers that the memory may hold
 MEMORY_NUMBERS = 2**25
 
@@ -60,6 +63,13 @@ class Lbfgs(Solver):
     name = "lbfgs"
     about = "L-BFGS, orthant-wise under L1; no Hessian, for many features"
     first_pass = FirstPass.MOMENTS
+
+    @classmethod
+    def wants(
+        cls, loss: Loss, n_features: int, max_iter: int, at_null: bool, batches: bool
+    ) -> FirstPass:
+        # it tells whether a small gradient proves anything, and of so few features it costs nothing
+        return FirstPass.GRAM if n_features <= FEW_FEATURES else cls.first_pass
 
     def init(self, objective: Objective, start: Array | None) -> State:
         known = start is None and objective.null_evaluation() is not None

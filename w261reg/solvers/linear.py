@@ -37,8 +37,8 @@ class Solution:
         if not self.singular:
             return ""
         return (
-            f"the system is singular (rank {self.rank} of {len(self.x)}): of the many equal "
-            "answers the one of least norm, in standardized units, is given"
+            f"the system is numerically singular (rank {self.rank} of {len(self.x)}): other "
+            "answers may be better"
         )
 
 

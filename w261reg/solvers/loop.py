@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from w261reg.constrained import Constrained
 from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
+from w261reg.solvers import flat
 from w261reg.solvers.base import Solver, State
 from w261reg.solvers.certificates import suboptimality_bound
 from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
@@ -141,6 +142,15 @@ def _minimise(
         )
         monitor(history[-1])
         ended = _ended(solver, state, first) if now.finite else (Status.DIVERGED, NO_NUMBER)
+        if state.stalled or (ended and ended[0] is Status.CONVERGED):
+            # a small gradient says nothing of directions in which the rows hardly vary
+            if now.hessian is None and objective.suspect and objective.p <= MAX_HESSIAN_FEATURES:
+                second = objective.evaluate(now.theta, 2, "collinear features")
+                now = replace(now, hessian=second.hessian)
+            now = objective.sharpened(now, settled=True)
+            if now is not state.evaluation:
+                state = replace(state, evaluation=now, stalled="")
+                ended = _ended(solver, state, first)
         separates = not objective.coercive and objective.loss.may_separate
         # larger weights cost nothing only where there is no penalty at all
         if separates and objective.unpenalised and separates_every_row(objective, now):
@@ -155,7 +165,7 @@ def _minimise(
             claimed, ended = ended, None
             if now.residual <= 0.1 * certified_at:
                 certified_at = now.residual
-                ended, state = _certify(objective, state, claimed)
+                ended, state = _certify(objective, state, claimed, solver.tol)
         if ended is None and state.stalled:
             ended = Status.MAX_ITER, f"{state.stalled}; the residual is {now.residual:.2g}"
         if ended is None and iteration >= solver.max_iter:
@@ -206,7 +216,7 @@ def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str
 
 
 def _certify(
-    objective: Objective, state: State, converged: tuple[Status, str] | None
+    objective: Objective, state: State, converged: tuple[Status, str], tol: float
 ) -> tuple[tuple[Status, str] | None, State]:
     """Whether the optimum of an unpenalised classifier exists; gets a Hessian if it needs one."""
     now = state.evaluation
@@ -219,8 +229,10 @@ def _certify(
                 f"{_remedy(objective)}",
             ), state
         second = objective.evaluate(now.theta, 2, "does the optimum exist")
-        now = replace(now, hessian=second.hessian)
+        now = objective.sharpened(replace(now, hessian=second.hessian, curved=second.curved), True)
         state = replace(state, evaluation=now)
+        if not now.residual <= tol:
+            return None, state
     proof = existence(objective, now)
     if proof is Existence.ATTAINED:
         return converged, state
@@ -276,7 +288,9 @@ def _result(
     # a proof that an optimum exists, or a step that was not taken, may have cost passes since
     history[-1] = replace(history[-1], passes=objective.dataset.passes)
     solved = status in (Status.CONVERGED, Status.MAX_ITER)
-    note = solver.caution(objective) if status is Status.DIVERGED else state.note if solved else ""
+    note = flat.note(objective, evaluation) if solved else ""
+    if status is Status.DIVERGED:
+        note = solver.caution(objective)
     numerical = NUMERICAL if solved and objective.loss.numerical else ""
     return FitResult(
         w=w,

@@ -31,7 +31,10 @@ def recentred(objective: Objective, at: Evaluation) -> Evaluation:
     meaning of theta; elsewhere nothing happens.
     """
     to = objective.coordinates
-    fixed = isinstance(objective, Constrained) or not objective.fit_intercept
+    # a basis of the rows keeps their differences already
+    fixed = (
+        isinstance(objective, Constrained) or not objective.fit_intercept or at.curved is not None
+    )
     if fixed or objective.loss.quadratic or at.hessian is None or len(to.active) == 0:
         return at
     at = _in_their_units(objective, at)

@@ -10,22 +10,38 @@ from w261reg.evaluation import Evaluation
 from w261reg.objective import Objective
 from w261reg.solvers.base import Solver, State, start_at
 from w261reg.solvers.heat import heated, heats, next_heat
+from w261reg.solvers.in_basis import minimise_root_l1, newton_step
 from w261reg.solvers.line_search import STALLED, Ray, hopeless, search
 from w261reg.solvers.linear import solve
 from w261reg.solvers.quadratic import decrease, quadratic_step
 from w261reg.solvers.recentring import recentred
 
 Array = NDArray[np.float64]
+# steps whose decrease rounding hides: the gradient knows the way still, but not for ever
+MOST_HIDDEN = 4
+EXHAUSTED = "the data's condition allows no more digits"
 
 
 @dataclass(frozen=True)
 class Move:
-    """A direction (p,), the decrease its model predicts at the full step (< 0), and a note."""
+    """A direction (p,), and the decrease its model predicts at the full step (< 0)."""
 
     direction: Array
     slope: float
-    note: str
     condition: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is kept from step to step.
+
+    Attributes:
+        heat: of the next step, see `heats`.
+        hidden: steps so far whose decrease rounding hid.
+    """
+
+    heat: float = 1.0
+    hidden: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,15 +62,20 @@ class _SecondOrder(Solver):
         return State(start_at(objective, start, 2))
 
     def step(self, objective: Objective, state: State) -> State:
-        now = recentred(objective, state.evaluation)
-        for heat in heats(objective, now, state.memory):
+        now = objective.sharpened(recentred(objective, state.evaluation))
+        memory = state.memory or Memory()
+        state = replace(state, evaluation=now)
+        for heat in heats(objective, now, memory.heat):
             own = now if heat == 1 else heated(objective, now, heat)
             move = self.model(objective, own)
-            state = replace(state, evaluation=now, note=move.note, condition=move.condition)
+            hidden = memory.hidden + (now.curved is not None and -move.slope <= now.rounding)
+            state = replace(state, condition=move.condition)
+            if hidden > MOST_HIDDEN:
+                return replace(state, stalled=EXHAUSTED)
             found = self._search(objective, now, move, state.step)
             if found is not None:
-                memory = next_heat(heat, found[1])
-                return replace(state, evaluation=found[0], step=found[1], memory=memory)
+                after = Memory(next_heat(heat, found[1]), hidden)
+                return replace(state, evaluation=found[0], step=found[1], memory=after)
         return replace(state, stalled=STALLED)
 
     def _search(
@@ -99,9 +120,11 @@ class Newton(_SecondOrder):
 
     def model(self, objective: Objective, now: Evaluation) -> Move:
         assert now.hessian is not None
-        solution = solve(now.hessian, -now.gradient)
-        slope = float(now.gradient @ solution.x)
-        return Move(solution.x, slope, solution.note, solution.condition)
+        if now.curved is not None:
+            solution = newton_step(now.curved, now.gradient)
+        else:
+            solution = solve(now.hessian, -now.gradient)
+        return Move(solution.x, float(now.gradient @ solution.x), solution.condition)
 
 
 @dataclass(frozen=True)
@@ -119,5 +142,8 @@ class Proximal(_SecondOrder):
         assert now.hessian is not None
         kink = objective.kink
         smooth = now.gradient - kink * np.sign(now.theta)
-        direction = quadratic_step(now.hessian, smooth, kink, now.theta)
-        return Move(direction, decrease(now, kink, direction), "", float("nan"))
+        if now.curved is not None:
+            direction = minimise_root_l1(now.curved.root, smooth, kink, now.theta)
+        else:
+            direction = quadratic_step(now.hessian, smooth, kink, now.theta)
+        return Move(direction, decrease(now, kink, direction), float("nan"))
