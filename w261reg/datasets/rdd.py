@@ -321,12 +321,11 @@ class RddDataset(Dataset):
                 size = self._shares(depth - 1) * aggregator.nbytes()
                 if depth == 1 or not lacks_disk(error) or 0 < self.limit < size:
                     raise
-            depth -= 1
-            self.most_depth = depth
             log.warning(
-                "shares could not be merged in tasks, for want of a disk: "
-                + (f"merged at {depth - 1} levels" if depth > 1 else "the driver merges them")
+                f"shares could not be merged in tasks at aggregation_depth {depth}, for want of a "
+                f"disk: going on with {depth - 1}"
             )
+            depth = self.most_depth = depth - 1
 
     def _merge(self, items: "RDD[Any]", depth: int, shipped: Any) -> "RDD[Any]":
         """The items with the nodes merged in tasks, one stage a level."""
