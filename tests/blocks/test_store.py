@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -480,7 +481,9 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, room: int, code: int = errno.ENOS
     monkeypatch.setattr(writing, "open", opened, raising=False)
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize(
+    "code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOENT, errno.EROFS, errno.ENOTDIR]
+)
 @pytest.mark.parametrize("room", [0, 5, 700, 3000])
 def test_a_full_disk_is_told_and_leaves_nothing_behind(
     place: Path, monkeypatch: pytest.MonkeyPatch, room: int, code: int
@@ -499,6 +502,25 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(
         next(there.leaves())
     # carried, the same blocks need no disk
     assert contents(packed(leaves, np.inf).leaves()) == contents(leaves)
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_disk_that_vanishes_is_told(place: Path, when: str) -> None:
+    """Its folder is gone before the first write, or when the file is to get its name."""
+    leaves = [(0, dense()), (1, csr())]
+    wanted = packed(leaves).fingerprint
+    remove("t")
+    with Packer("t", 0, NEVER) as packer:
+        if when == "before":
+            place.rmdir()
+        packer.add(*leaves[0])
+        if when == "while":
+            shutil.rmtree(place)
+        packer.add(*leaves[1])
+        there = packer.finish()
+    assert "No such file" in there.full
+    assert (there.path, there.fingerprint) == ("", wanted)
+    place.mkdir(exist_ok=True)
 
 
 def test_short_writes_are_gone_on_with(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

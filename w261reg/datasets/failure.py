@@ -31,6 +31,12 @@ def spark_failures(what: str, asked: Sequence[int] = ()) -> Iterator[None]:
         raise ComputeError(f"{what} failed on Spark: {_cause(text, asked)}") from None
 
 
+def lacks_disk(error: Exception) -> bool:
+    """Whether a job failed for want of a disk: full, gone, or the data that a stage left on it."""
+    signs = r"No space left|quota exceeded|FetchFailed|local dir|\bjava\.(io|nio)\.[\w.]*Exception"
+    return re.search(signs, str(error)) is not None
+
+
 def _cause(text: str, asked: Sequence[int] = ()) -> str:
     if missing := re.search(r"No module named '([\w.]+)'", text):
         return (

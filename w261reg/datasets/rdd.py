@@ -4,6 +4,7 @@ import logging
 import math
 import pickle
 import re
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from w261reg.blocks.store import Lost, Packed, remove
 from w261reg.datasets import later
 from w261reg.datasets.base import Dataset
 from w261reg.datasets.describe import described
-from w261reg.datasets.failure import spark_failures
+from w261reg.datasets.failure import lacks_disk, spark_failures
 from w261reg.datasets.local import LocalDataset
 from w261reg.datasets.recipe import Item, Reading, Recipe, settle
 from w261reg.datasets.tree import Node, count_nodes, finish, fold
@@ -92,6 +93,7 @@ class RddDataset(Dataset):
         self.cores = max(1, min(partitions, context.defaultParallelism))
         self.overhead, self.travels = JOB_SECONDS, True
         self.depth = aggregation_depth
+        self.most_depth = sys.maxsize  # less where executors' disks did not take what was merged
         self.carry = collect_bytes / max(1, partitions)
         self.recipe = Recipe(None, keep=True)
         # a partition of unknown leaves is taken for one leaf, as those of a DataFrame are
@@ -182,7 +184,7 @@ class RddDataset(Dataset):
             if depth == 1:
                 items = read.collect()  # the JVM reads the persisted items: no second Python task
             else:
-                items = self._merge(read.map(_told), depth, aggregator).collect()
+                items = self._merged(read.map(_told), depth, aggregator, aggregator)
         except BaseException:
             if keep:
                 self.spoiled = True
@@ -213,13 +215,14 @@ class RddDataset(Dataset):
         todo = list(range(self.tasks))
         with self._shipped(aggregator) as shipped:
             for _ in range(MAX_ROUNDS):
+                depth = min(depth, self.most_depth)
                 rdd, partitions = self._union(todo)
                 self.asked[:] = todo
                 if depth == 1:
                     items = self.context.runJob(rdd, _folding(shipped), partitions)
                 else:
                     folded = rdd.mapPartitions(_folding(shipped))
-                    items = self._merge(folded, depth, shipped).collect()
+                    items = self._merged(folded, depth, aggregator, shipped)
                 missing = [item for item in items if isinstance(item, Missing)]
                 own, told = _sorted(items)
                 self._check(told)
@@ -303,6 +306,27 @@ class RddDataset(Dataset):
 
     # --- merging --------------------------------------------------------------------------------
 
+    def _merged(
+        self, items: "RDD[Any]", depth: int, aggregator: Aggregator[Any], shipped: Any
+    ) -> list[Any]:
+        """The items, merged in tasks and brought to the driver.
+
+        Between its stages Spark writes to the executors' disks. Where they do not take it, this and
+        all later passes merge at fewer levels, at the last on the driver alone.
+        """
+        while True:
+            try:
+                return self._merge(items, depth, shipped).collect()
+            except Py4JError as error:
+                size = self._shares(depth - 1) * aggregator.nbytes()
+                if depth == 1 or not lacks_disk(error) or 0 < self.limit < size:
+                    raise
+            log.warning(
+                f"shares could not be merged in tasks at aggregation_depth {depth}, for want of a "
+                f"disk: going on with {depth - 1}"
+            )
+            depth = self.most_depth = depth - 1
+
     def _merge(self, items: "RDD[Any]", depth: int, shipped: Any) -> "RDD[Any]":
         """The items with the nodes merged in tasks, one stage a level."""
         for level in range(depth - 1, 0, -1):
@@ -351,14 +375,13 @@ class RddDataset(Dataset):
     def _depth(self, aggregator: Aggregator[Any]) -> int:
         """Levels of merging; refuses a pass whose shares the driver could not take."""
         each = aggregator.nbytes()
-        nodes = sum(self.nodes)
+        nodes = self._shares(1)
         depth = self.depth
         if depth is None:
             many = nodes > DRIVER_SHARE_NODES or nodes * each > DRIVER_SHARE_BYTES
             depth = 2 if many and self.tasks > 2 else 1
-        if depth > 1:
-            groups = math.ceil(self.tasks ** (1 / depth))
-            nodes = min(nodes, 2 * groups + max(0, self.last_leaf.bit_length()))
+        depth = min(depth, self.most_depth)
+        nodes = self._shares(depth)
         if 0 < self.limit < nodes * each:
             raise InputError(
                 f"the pass for {aggregator.name} would bring {nodes} shares of "
@@ -367,6 +390,14 @@ class RddDataset(Dataset):
                 f"tasks or a larger aggregation_depth, or a solver without a Hessian (gd)"
             )
         return depth
+
+    def _shares(self, depth: int) -> int:
+        """How many the driver gets, at most, at so many levels of merging."""
+        nodes = sum(self.nodes)
+        if depth > 1:
+            groups = math.ceil(self.tasks ** (1 / depth))
+            nodes = min(nodes, 2 * groups + max(0, self.last_leaf.bit_length()))
+        return nodes
 
 
 def _folding(shipped: Any) -> Any:

@@ -19,11 +19,17 @@ from w261reg.blocks.store.checksum import checksum
 from w261reg.blocks.store.files import PARTIAL, PREFIX, Handle, Mark, folder, mark_of
 from w261reg.blocks.store.packed import Packed
 
+# the disk is full, or gone
+NO_DISK = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EROFS, errno.ENODEV, errno.ENXIO),
+}
+
 
 class Packer:
     """Takes a partition's blocks one by one, and keeps them: in memory if they are few.
 
-    Where the disk is full they are not kept, and `finish` says so.
+    Where the disk is full or gone they are not kept, and `finish` says so.
 
     Args:
         token: of the dataset, in its files' names.
@@ -73,11 +79,15 @@ class Packer:
                 self.writer = _Writer(self.token, self.partition)
             self.writer.write(leaf, total, about, arrays)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            if self.writer is not None:
-                self.writer.discard()
-            self.writer, self.full = None, f"{folder(self.partition)}: {error.strerror}"
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Keep nothing, for want of a disk. Raises the error where it is another one."""
+        if error.errno not in NO_DISK:
+            raise error
+        if self.writer is not None:
+            self.writer.discard()
+        self.writer, self.full = None, f"{folder(self.partition)}: {error.strerror}"
 
     def finish(self) -> Packed:
         """What was kept."""
@@ -86,7 +96,11 @@ class Packer:
             return replace(told, blocks=pickle.dumps(self.kept, pickle.HIGHEST_PROTOCOL))
         if self.writer is None:
             return told
-        path, mark = self.writer.finish()
+        try:
+            path, mark = self.writer.finish()
+        except OSError as error:
+            self._give_up(error)
+            return replace(told, full=self.full)
         return replace(told, path=path, mark=mark, handles=tuple(self.writer.handles))
 
 
