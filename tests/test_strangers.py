@@ -185,6 +185,19 @@ def test_results_of_many_strangers(tmp_path: Path) -> None:
     sweep(tmp_path, range(40, 1000), every=20)
 
 
+def test_a_start_that_is_out_of_reach(tmp_path: Path) -> None:
+    """A model of another problem, or of nobody's: its coefficients are numbers, no more."""
+    model = train(X, Z, loss="mse")
+    model.write(tmp_path)
+    document = json.loads((tmp_path / "model.json").read_text())
+    for field, value in (("intercept", 1e308), ("coefficients", [1e200, 0.0, 0.0])):
+        (tmp_path / "model.json").write_text(json.dumps({**document, field: value}))
+        for solver in ("newton", "proximal", "lbfgs", "gd"):
+            with pytest.raises(InputError, match="too large for this data") as caught:
+                train(X, Z, loss="mse", solver=solver, warm_start=str(tmp_path))
+            refused(caught.value)
+
+
 # --- settings -------------------------------------------------------------------------------------
 
 CONFIG: dict[str, Any] = {

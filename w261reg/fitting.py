@@ -45,6 +45,8 @@ from w261reg.versions import library_versions
 
 Array = NDArray[np.float64]
 log = logging.getLogger("w261reg")
+# of a start, in the problem's own units: its square is still a number
+LARGEST_START = 1e150
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,10 @@ def fit(
         log.warning(caution)
     # in that form Newton's steps are exact, see `Regularizer`
     start = None if warm is None else objective.form(objective.coordinates.theta(*warm))
+    if start is not None and not np.max(np.abs(start), initial=0.0) < LARGEST_START:
+        raise InputError(
+            f"warm_start {settings.warm_start} has coefficients that are too large for this data"
+        )
     if isinstance(objective, Constrained):
         for note in objective.notes():
             log.warning(note)

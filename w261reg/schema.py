@@ -62,11 +62,11 @@ def check_comparison(document: dict[str, Any]) -> None:
 
 def _check(document: dict[str, Any], shapes: dict[str, Check], where: str = "") -> None:
     for name, check in shapes.items():
-        if name in document and (must := check(document[name])):
+        if document.get(name) is not None and (must := check(document[name])):
             raise ValueError(f"it has values of wrong types: {where}{name} must be {must}")
 
 
-# --- types: null stands for what is not known, or not finite ------------------------------------
+# --- types: null stands for a number or text that is not known or not finite, and for a field -----
 
 
 def _text(value: Any) -> str:
@@ -102,8 +102,6 @@ def _scalar(value: Any) -> str:
 
 def _list(check: Check) -> Check:
     def checked(value: Any) -> str:
-        if value is None:
-            return ""
         if not isinstance(value, list):
             return "a list"
         return next((f"a list, each {must}" for v in value if (must := check(v))), "")
@@ -113,8 +111,6 @@ def _list(check: Check) -> Check:
 
 def _table(check: Check) -> Check:
     def checked(value: Any) -> str:
-        if value is None:
-            return ""
         if not isinstance(value, dict):
             return "a table"
         return next((f"a table, each {must}" for v in value.values() if (must := check(v))), "")
@@ -148,8 +144,6 @@ def _either(*checks: Check) -> Check:
 
 def _classes(value: Any) -> str:
     """Different values of one kind: text, booleans, or numbers."""
-    if value is None:
-        return ""
     if not isinstance(value, list) or len(value) < 2:
         return "a list of two or more"
     alike = any(
@@ -157,7 +151,7 @@ def _classes(value: Any) -> str:
         for kind in (str, bool, int, float, int | float)
     )
     numbers = [v for v in value if isinstance(v, int | float)]
-    if not alike or any(_number(v) or not -(2**63) <= v < 2**64 for v in numbers):
+    if not alike or any(_number(v) or not -(2**63) <= v < 2**63 for v in numbers):
         return "texts, or numbers, or booleans"
     if any(isinstance(v, bool) for v in value) and not all(isinstance(v, bool) for v in value):
         return "texts, or numbers, or booleans"

@@ -77,7 +77,7 @@ def check(ended: Ended, folder: Path, number: signal.Signals) -> None:
     ("command", "moment", "number"),
     [
         ("train", "imports", signal.SIGHUP),
-        ("long", "solves", signal.SIGTERM),
+        ("train", "has_read", signal.SIGTERM),
         ("compare", "starts_spark", signal.SIGINT),
     ],
 )
