@@ -8,7 +8,7 @@ PACKED := dist/.environment
 NEEDS_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help env java run test test-long test-cluster benchmark lint format zip env-pack clean
+.PHONY: help env java run test test-long test-cluster test-kernels test-oldest benchmark lint format zip env-pack clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,23 @@ test-long: java env ## run the tests that take a quarter of a minute or more eac
 
 test-cluster: java env ## run the tests that start a cluster of several processes
 	$(BIN)/pytest -m cluster
+
+# What is computed and how, without Spark, files, the command line or reports.
+NUMERIC := tests/aggregators tests/blocks tests/losses tests/penalties tests/solvers $(wildcard tests/test_*.py)
+WITHOUT_SPARK := -m 'not spark and not cluster and not long'
+PARALLEL := --numprocesses auto --dist loadfile
+KERNELS ?= Prescott Sandybridge Haswell SkylakeX
+THREADS ?= 1 2
+test-kernels: env ## run the numerical tests under each of OpenBLAS's kernels that this processor has
+	$(BIN)/python tests/kernels.py --kernels '$(KERNELS)' --threads '$(THREADS)' --quiet --durations=0 $(PARALLEL) $(WITHOUT_SPARK) $(NUMERIC)
+
+PYTHONS ?= python3.11 python3.12 python3.13
+test-oldest: ## run the numerical tests with the oldest dependencies, on each Python of PYTHONS that is there
+	@found=; for python in $(PYTHONS); do \
+	  $$python -c '$(NEEDS_PYTHON)' 2>/dev/null || { echo "test-oldest: no $$python here, left out"; continue; }; \
+	  found=yes; echo "== $$python"; \
+	  tests/oldest.sh $$python .oldest/$$python --quiet --durations=0 $(PARALLEL) $(WITHOUT_SPARK) $(NUMERIC) || exit 1; \
+	done; test "$$found"
 
 # Several hours at full size; SCALE=0.01 tries it out in about half an hour. Goes on where it stopped.
 SCALE ?= 1

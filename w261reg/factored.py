@@ -151,8 +151,8 @@ def _least(design: Array, label: Array) -> Array:
 
 
 def _condition(factor: Array) -> float:
-    """Of R'R, estimated."""
-    if len(factor) == 0:
+    """Of R'R."""
+    values = np.linalg.svd(factor, compute_uv=False)
+    if len(values) == 0:
         return 1.0
-    reciprocal, _ = linalg.lapack.dtrcon(factor)
-    return float(1 / reciprocal**2) if reciprocal > 0 else float("inf")
+    return float((values[0] / values[-1]) ** 2) if values[-1] > 0 else float("inf")
