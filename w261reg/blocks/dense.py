@@ -102,17 +102,18 @@ class DenseBlock(Block):
 
     def row_dot(self, w: Array, centre: Array) -> Array:
         kept = np.flatnonzero(w)
-        origin, centre, factor = (own[kept, None] for own in (self.origin, centre, w))
+        own: Any = slice(None) if len(kept) == len(w) else kept
+        origin, centre, factor = (values[own, None] for values in (self.origin, centre, w))
         found = []
         for part in self._parts():
-            rows = part.shape[1]
-            a = np.repeat(part[kept], 2, axis=1) if rows == 1 else part[kept]
-            # exactly x, of which the rest is a function
-            a += origin
-            a -= centre
-            a *= factor
-            # row after row of `a`; of a single column numpy would pair the terms
-            found.append(np.add.reduce(a, axis=0)[:rows])
+            rows, a = part.shape[1], part[own]
+            if rows == 1:  # of a single column numpy would pair the terms of the sum
+                a = np.repeat(a, 2, axis=1)
+            if origin.any():
+                a = a + origin  # exactly x, of which the rest is a function
+            if centre.any():
+                a = a - centre
+            found.append(np.add.reduce(a * factor, axis=0)[:rows])
         return _joined(found, 0)
 
     def sizes(self, w: Array, centre: Array) -> Array:
