@@ -248,3 +248,20 @@ def test_too_large_a_program_is_left_out(monkeypatch: pytest.MonkeyPatch) -> Non
     found.search(np.ones((objective.p, 1)))
     assert found.separated is None
     assert objective.dataset.passes == before + 1
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_rare_level_among_many_features(classes: int) -> None:
+    """Too many coefficients for the linear program: the direction that Newton finds is tried."""
+    rng = np.random.default_rng(9)
+    x = rng.normal(size=(600, 40))
+    x[:, 3] = np.arange(600) % 5 == 0
+    x[:, 4] = np.arange(600) < 7
+    z = x[:, :classes] + rng.gumbel(size=(600, classes)) * 2
+    y = z.argmax(axis=1).astype(float)
+    y[:classes] = np.arange(classes)  # the level has rows of each class
+    overlap = minimise(SOLVERS["newton"](), objective_of(problem(x, y, classes)))
+    assert overlap.status is Status.CONVERGED
+    y[:7] = 1.0
+    apart = minimise(SOLVERS["newton"](), objective_of(problem(x, y, classes)))
+    assert apart.status is Status.SEPARATED, apart.message

@@ -23,6 +23,8 @@ MOST_WORK = 40_000
 MOST_PASSES = 40
 # rows that a pass brings home for each direction, beside one for each coordinate
 MORE_ROWS = 8
+# numbers of a direction are taken for a fraction of so few parts where they are so near to it
+MOST_PARTS, SIMPLE = 16, 1e-5
 # centres are whole in units of this share of a feature's unit
 CENTRE = 16
 
@@ -72,7 +74,9 @@ class Separation:
         if self.size == 0:
             self.separated = False
             return
-        given = [_of_theta(self.objective, theta) for theta in near.T if theta.any()]
+        thetas = [theta for theta in near.T if theta.any()]
+        given = [_of_theta(self.objective, theta) for theta in thetas]
+        given += [_plain(self.objective, theta) for theta in thetas]
         if given and self._proves([*given, *map(_opposite, given)]) and self._whole:
             self.separated = True
         elif not self._too_large():
@@ -225,6 +229,26 @@ def _of_theta(objective: Objective, theta: Array) -> Direction:
     of_centre, by = integers(centre)
     b = (both[w.size :] << -by) - of_centre @ of_w
     return Direction(of_w << -by, b)
+
+
+def _plain(objective: Objective, theta: Array) -> Direction:
+    """The direction of simple numbers near theta (p,): where rows are tied along a direction, as
+    those without a rare level are, rounding unties them, and this does not."""
+    to = objective.coordinates
+    w, unit = to.weights(theta).reshape(to.n_features, -1), to.full_unit()[:, None]
+    b = np.atleast_1d(to.centred_intercept(theta)) - to.centre @ w
+    small = SIMPLE * float(np.max(np.abs(theta)))
+    w = np.where(np.abs(w) > small * unit, w, 0.0)
+    both = np.append(w.ravel(), np.where(np.abs(b) > small, b, 0.0))
+    largest = float(np.max(np.abs(both), initial=0.0)) or 1.0
+    ratios = [Fraction(float(value)) / Fraction(largest) for value in both]
+    near = [ratio.limit_denominator(MOST_PARTS) for ratio in ratios]
+    simple = [
+        fine if abs(fine - ratio) <= SIMPLE else ratio
+        for fine, ratio in zip(near, ratios, strict=True)
+    ]
+    whole = np.array(of_fractions(simple), dtype=object)
+    return Direction(whole[: w.size].reshape(w.shape), whole[w.size :])
 
 
 def _opposite(direction: Direction) -> Direction:
