@@ -63,7 +63,7 @@ def search(objective: Objective, ray: Ray) -> tuple[Evaluation, float] | None:
     now, theta = ray.start, ray.point(ray.first)
     shorter = ray.points(ray.first * TRIALS[0]) if ray.doubtful else None
     trial = objective.evaluate(theta, ray.order, ray.label, shorter, ray.sampled, ray.diagonal)
-    if _accepts(now, trial, ray.change(theta)):
+    if _accepts(ray, trial):
         return trial, ray.first
     if -ray.change(theta) <= _rounding(now, trial):
         return _within_rounding(objective, ray)
@@ -89,21 +89,30 @@ def _within_rounding(objective: Objective, ray: Ray) -> tuple[Evaluation, float]
     lengths = ray.first * TRIALS[0]
     trials, _ = objective.subgradients(ray.points(lengths), "line search")
     for length, trial in zip(lengths, trials, strict=True):
-        if _accepts(ray.start, trial, ray.change(trial.theta)):
-            return objective.evaluate(trial.theta, ray.order, ray.label), float(length)
+        if _accepts(ray, trial):
+            # side by side rows add up in another order, which may be all that is smaller
+            after = objective.evaluate(trial.theta, ray.order, ray.label)
+            return (after, float(length)) if _accepts(ray, after) else None
     return None
 
 
-def _accepts(now: Evaluation, trial: Evaluation, change: float) -> bool:
-    """Armijo's rule; within rounding of the objective, a smaller gradient counts as descent."""
+def _accepts(ray: Ray, trial: Evaluation) -> bool:
+    """Armijo's rule; within rounding of the objective, a smaller gradient counts as descent.
+
+    Steps of second order make it much smaller, or only rounding does; others may creep, and a value
+    that is less by rounding alone may be all that they have to go by.
+    """
     if not trial.finite:
         return False
+    now, change = ray.start, ray.change(trial.theta)
     rounding = _rounding(now, trial)
-    if -change > rounding and trial.objective <= now.objective + SUFFICIENT_DECREASE * change:
+    descends = trial.objective <= now.objective + SUFFICIENT_DECREASE * change
+    if descends and (-change > rounding or (ray.order == 1 and trial.objective < now.objective)):
         return True
     if not trial.objective <= now.objective + rounding:
         return False
-    if trial.residual < (0.5 if now.residual <= now.blurred else 0.9) * now.residual:
+    enough = 0.5 if now.residual <= now.blurred else 0.9 if ray.order == 2 else 1.0
+    if trial.residual < enough * now.residual:
         return True
     # the residual is a maximum, which may rise for a moment where the gradient as a whole shrinks
     shrinks = np.linalg.norm(trial.gradient) < 0.9 * np.linalg.norm(now.gradient)
