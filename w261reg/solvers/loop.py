@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w261reg.constrained import Constrained
-from w261reg.evaluation import Evaluation
+from w261reg.evaluation import Evaluation, rounding_of
 from w261reg.objective import Objective
 from w261reg.solvers import flat
 from w261reg.solvers.base import Solver, State
@@ -26,6 +26,10 @@ NUMERICAL = (
     "the residual is no better known"
 )
 NO_NUMBER = "the objective left the range of numbers"
+
+
+# an objective within so many times its own rounding of the minimum is as good as the minimum
+TO_ROUNDING = 64
 
 
 class Status(enum.StrEnum):
@@ -151,6 +155,8 @@ def _minimise(
             if now is not state.evaluation:
                 state = replace(state, evaluation=now, stalled="")
                 ended = _ended(solver, state, first)
+        if state.stalled and ended is None:
+            ended = _to_rounding(objective, now)
         separates = not objective.coercive and objective.loss.may_separate
         # larger weights cost nothing only where there is no penalty at all
         if separates and objective.unpenalised and separates_every_row(objective, now):
@@ -163,7 +169,7 @@ def _minimise(
             # a residual that tends to 0 while the weights tend to infinity is no convergence;
             # the proof may cost a pass, so it is tried again only after real progress
             claimed, ended = ended, None
-            if now.residual <= 0.1 * certified_at:
+            if state.stalled or now.residual <= 0.1 * certified_at:
                 certified_at = now.residual
                 ended, state = _certify(objective, state, claimed, solver.tol)
         if ended is None and state.stalled:
@@ -213,6 +219,22 @@ def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str
     if now.objective > first.objective + 1e6 * max(first.objective, 1e-300):
         return Status.DIVERGED, "the objective grows without bound: the step size is too long"
     return None
+
+
+def _to_rounding(objective: Objective, now: Evaluation) -> tuple[Status, str] | None:
+    """Whether a point from which no step descends is as good as numbers allow: proven so.
+
+    Far from 0, as where a feature is 1e12 and there is no intercept, rounding of the gradient alone
+    is a residual above any `tol`.
+    """
+    bound = suboptimality_bound(objective, now)
+    if bound is None or not bound <= TO_ROUNDING * rounding_of(now.objective):
+        return None
+    return (
+        Status.CONVERGED,
+        f"no step descends any further in floating point, and the objective is proven within "
+        f"{bound:.2g} of its minimum; the residual is {now.residual:.2g}",
+    )
 
 
 def _certify(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from w261reg.evaluation import rounding_of
 from w261reg.objective import Objective
 from w261reg.solvers.base import Solver
 from w261reg.solvers.choose import PROVING, Choice
@@ -50,24 +51,35 @@ def relay(
     """
     waiting = _order(choice)
     history: tuple[Iteration, ...] = ()
-    result: FitResult | None = None
+    best: tuple[FitResult, Choice] | None = None
     while True:
         done = max(0, len(history) - 1)
         solver = solver_of(choice.solver)
         solver = replace(solver, max_iter=solver.max_iter - done)
         handover = _Handover(choice, waiting[0], solver) if waiting else None
-        at = start if result is None or not result.evaluation.finite else result.evaluation.theta
+        at = start if best is None else best[0].evaluation.theta
         result = minimise(solver, objective, at, _counted(monitor, done), began, handover)
         history = _joined(history, result.history)
         result = replace(result, history=history, n_iter=len(history) - 1)
-        unfinished = result.status in (Status.MAX_ITER, Status.DIVERGED)
-        if not unfinished or not waiting or not result.n_iter - done < solver.max_iter:
+        if result.status not in (Status.MAX_ITER, Status.DIVERGED):
             return result, choice
+        if result.evaluation.finite and (best is None or _better(result, best[0])):
+            best = result, choice
+        if not waiting or not result.n_iter - done < solver.max_iter:
+            found, last = best or (result, choice)
+            return replace(found, history=history, n_iter=len(history) - 1), last
         log.info("%s: %s", choice.solver, result.message)
         reason = f"{choice.solver} did not converge in {history[-1].passes} passes ({choice.why})"
         choice = replace(choice, solver=waiting[0], why=reason)
         log.info("solver %s goes on", choice.solver)
         waiting = waiting[1:]
+
+
+def _better(result: FitResult, than: FitResult) -> bool:
+    """Whether it is lower by more than rounding: else what is proven of the other one counts."""
+    now, before = result.evaluation, than.evaluation
+    known = max(rounding_of(before.objective), before.rounding, now.rounding)
+    return now.objective < before.objective - known
 
 
 def _order(choice: Choice) -> Sequence[str]:
