@@ -14,7 +14,7 @@ from w261reg.losses import Loss
 from w261reg.objective import Objective
 from w261reg.solvers.base import FirstPass, Solver, State
 from w261reg.solvers.linear import Solution, solve
-from w261reg.solvers.quadratic import minimise_quadratic_l1
+from w261reg.solvers.quadratic import quadratic_step
 
 Array = NDArray[np.float64]
 
@@ -55,12 +55,14 @@ class Gram(Solver):
         assert now.hessian is not None
         if state.memory is not None:  # solved already, and rounding is all that is left
             return self._refine(objective, state)
-        rhs = now.hessian @ now.theta - now.gradient + objective.kink * np.sign(now.theta)
-        if not objective.smooth:
-            theta = minimise_quadratic_l1(now.hessian, rhs, objective.kink, now.theta)
-            solution = Solution(theta, float("nan"), len(theta))
+        # as a move: beside a label of 1e12 the digits of its gradient would be lost
+        if objective.smooth:
+            move = solve(now.hessian, -now.gradient)
+            solution = replace(move, x=now.theta + move.x)
         else:
-            solution = solve(now.hessian, rhs)
+            smooth = now.gradient - objective.kink * np.sign(now.theta)
+            step = quadratic_step(now.hessian, smooth, objective.kink, now.theta)
+            solution = Solution(now.theta + step, float("nan"), len(step))
         after = objective.quadratic_evaluation(solution.x)
         if objective.smooth and not solution.condition < MAX_CONDITION:
             solution, hessian = self._orthogonal(objective)
