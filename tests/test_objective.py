@@ -144,6 +144,12 @@ def by_hand(problem: Problem, w: Array, b: float) -> float:
         np.maximum(np.abs(bar) - p.l1 * d, 0),
     )
     worst = float(np.max(r / (sd * rho)))
+    level = p.l1 + p.l2 * float(np.max(d * np.abs(w)))
+    if level > 0:
+        loss = s @ (slope**2 / 2 if p.loss == "mse" else np.logaddexp(0.0, z) - p.y * z)
+        penalty = p.l1 * float(d @ np.abs(w)) + p.l2 / 2 * float((d * w) @ (d * w))
+        share = penalty / (loss + penalty) if w.any() else 1.0
+        worst = max(worst, share * min(1.0, float(np.max(r / d)) / level) ** 2)
     return max(worst, abs(g_b) / rho) if p.fit_intercept else worst
 
 

@@ -154,12 +154,13 @@ class Posed:
                 beside, off = self.null.beside(), theta[n] - self.summary.y_mean
                 value += off * (0.5 * off + float(beside @ u))
                 gradient[:n] += off * beside
-                gradient[n] = off + float(beside @ u)
+                slope = off + float(beside @ u)
+                # theta's last is near the label's mean, a number to its own last digits only
+                gradient[n] = slope if abs(slope) > EPS * abs(self.summary.y_mean) else 0.0
         # the value is a difference of sums that may be far larger than it
         size, to = np.abs(u), self.coordinates
         with np.errstate(over="ignore", invalid="ignore"):
             terms = y_square + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
-            # theta's last is the label's mean to its own last digits only
             y_mean = self.summary.y_mean * self.fit_intercept
             terms += EPS * y_mean**2
             sizes = np.sqrt(np.maximum(np.diagonal(moments), 0.0))

@@ -53,12 +53,16 @@ def _stored(objective: Objective, evaluation: Evaluation) -> float | None:
     moved = objective.coordinates.unstored(evaluation.theta)
     length = float(np.linalg.norm(moved))
     curved, steepest = objective.loss.most_curved, objective.loss.steepest
-    slope = evaluation.loss_gradient[objective.coordinates.slopes :]
-    rises = [steepest * length]
-    if math.isfinite(curved) and length > 0:
-        rises.append(max(0.0, float(slope @ moved)) + curved * length**2 / 2)
-    if length == 0.0 or math.isfinite(min(rises)):
-        return min(rises) if length > 0 else 0.0
+    if length == 0.0:
+        return 0.0
+    rise = steepest * length
+    if math.isfinite(curved) and evaluation.blur is not None:
+        slopes = objective.coordinates.slopes
+        slope, blur = evaluation.loss_gradient[slopes:], evaluation.blur[slopes:]
+        first = max(0.0, float(slope @ moved)) + float(blur @ np.abs(moved))
+        rise = min(rise, first + curved * length**2 / 2)
+    if math.isfinite(rise):
+        return rise
     # where nothing bounds l', what is below the rounding of z itself is below that of F
     theta, size = np.abs(evaluation.theta), objective.rounding.size
     known = [EPS * float(size[own] @ theta[own]) for own in _outputs(objective)]

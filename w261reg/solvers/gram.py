@@ -13,7 +13,7 @@ from w261reg.objective import Objective
 from w261reg.solvers.base import FirstPass, Solver, State
 from w261reg.solvers.in_basis import minimise_root_l1, newton_step
 from w261reg.solvers.linear import solve
-from w261reg.solvers.quadratic import minimise_quadratic_l1
+from w261reg.solvers.quadratic import quadratic_step
 
 __all__ = ["MAX_CONDITION", "Gram"]
 
@@ -56,15 +56,16 @@ class Gram(Solver):
             return self._refine(objective, state)
         now = objective.sharpened(state.evaluation)
         assert now.hessian is not None
+        # as a move: beside a label of 1e12 the digits of its gradient would be lost
         if not objective.smooth:
-            rhs = now.hessian @ now.theta - now.gradient + objective.kink * np.sign(now.theta)
-            theta = minimise_quadratic_l1(now.hessian, rhs, objective.kink, now.theta)
+            slope = now.gradient - objective.kink * np.sign(now.theta)
+            theta = now.theta + quadratic_step(now.hessian, slope, objective.kink, now.theta)
             condition = float("nan")
         elif now.curved is not None:
             return self._orthogonal(objective, now, now.curved.basis)
         else:
-            solution = solve(now.hessian, now.hessian @ now.theta - now.gradient)
-            theta, condition = solution.x, solution.condition
+            solution = solve(now.hessian, -now.gradient)
+            theta, condition = now.theta + solution.x, solution.condition
         after = objective.quadratic_evaluation(theta)
         state = State(after, 1.0, condition=condition, memory=True)
         if objective.gram_suffices(after):

@@ -16,18 +16,6 @@ MOST_CROSSINGS = 16
 MAX_SIGN_STEPS = 2000
 
 
-def minimise_quadratic_l1(h: Array, c: Array, kink: Array, start: Array) -> Array:
-    """argmin_u u'Hu/2 - c'u + sum_j kink_j |u_j|, with exact zeros; see `quadratic_step`.
-
-    Args:
-        h: (p, p) symmetric positive semidefinite.
-        c: (p,).
-        kink: (p,) >= 0; 0 where a coordinate has no L1 part.
-        start: (p,) where to begin.
-    """
-    return start + quadratic_step(h, h @ start - c, kink, start)
-
-
 def quadratic_step(h: Array, slope: Array, kink: Array, start: Array) -> Array:
     """argmin_d d'Hd/2 + slope'd + sum_j kink_j |start_j + d_j|, with exact zeros of start + d.
 
@@ -79,11 +67,6 @@ def quadratic_step(h: Array, slope: Array, kink: Array, start: Array) -> Array:
         if (after := excess(d)) < least:
             best, least = d, after
     return best
-
-
-def violation(h: Array, c: Array, kink: Array, u: Array) -> Array:
-    """Length of the shortest subgradient of `minimise_quadratic_l1` at u, one a coordinate (p,)."""
-    return _Problem(h, -c, kink, np.zeros_like(u), np.diagonal(h) > 0).violation(u)
 
 
 def decrease(now: Evaluation, kink: Array, direction: Array) -> float:
