@@ -1,7 +1,6 @@
 """The main job: every problem in conf/runs/, by both engines, in one report.
 
-make run                                   or, on a cluster,
-spark-submit --master URL --py-files dist/w261reg.zip jobs/main.py --out results
+make run, or on a cluster spark-submit --master URL --py-files dist/w261reg.zip jobs/main.py --out results
 """
 
 import argparse
@@ -19,25 +18,23 @@ def run(out: Path) -> int:
     from w261reg.report import write_combined_report
     from w261reg.session import session
 
-    worst = 0
-    results = []
+    worst, results = 0, list[Path]()
     with signals.working(), session():
         for preset in sorted(PRESETS.glob("*.toml")):
             print(f"\n== {preset.stem} ==", flush=True)
             folder = out / preset.stem
             code = main(["compare", "--config", str(preset), "--out", str(folder), "--overwrite"])
+            worst = max(worst, code)
             if signals.came() is not None:
                 return code
-            worst = max(worst, code)
-            results += [folder] if code in (0, 3) else []
+            results += [folder] * (code in (0, 3))
     if results:
-        report = write_combined_report(out, results, title="w261reg beside pyspark.ml")
-        print(f"\nAll problems in one report: {report}")
+        title = "w261reg beside pyspark.ml"
+        print(f"\nAll problems in one report: {write_combined_report(out, results, title=title)}")
     return worst
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("results"))
-    out = parser.parse_args().out
-    sys.exit(guarded(lambda: run(out), last=True))
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--out", type=Path, default=Path("results"))
+    sys.exit(guarded(lambda: run(arguments.parse_args().out), last=True))
