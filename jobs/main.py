@@ -1,6 +1,7 @@
 """The main job: every problem in conf/runs/, by both engines, in one report.
 
-make run, or on a cluster spark-submit --master URL --py-files dist/w261reg.zip jobs/main.py --out results
+make run                                   or, on a cluster,
+spark-submit --master URL --py-files dist/w261reg.zip jobs/main.py --out results
 """
 
 import argparse
@@ -10,7 +11,7 @@ from pathlib import Path
 from w261reg import signals
 from w261reg.cli import guarded, main
 
-PRESETS = Path(__file__).resolve().parent.parent / "conf" / "runs"
+PRESETS = Path(__file__).resolve().parents[1] / "conf" / "runs"
 
 
 def run(out: Path) -> int:
@@ -18,20 +19,18 @@ def run(out: Path) -> int:
     from w261reg.report import write_combined_report
     from w261reg.session import session
 
-    worst, results = 0, list[Path]()
+    codes, results = [0], list[Path]()
     with signals.working(), session():
         for preset in sorted(PRESETS.glob("*.toml")):
-            print(f"\n== {preset.stem} ==", flush=True)
-            folder = out / preset.stem
+            print(f"\n== {(folder := out / preset.stem).name} ==", flush=True)
             code = main(["compare", "--config", str(preset), "--out", str(folder), "--overwrite"])
-            worst = max(worst, code)
             if signals.came() is not None:
                 return code
-            results += [folder] * (code in (0, 3))
+            codes, results = [*codes, code], results + [folder] * (code in (0, 3))
     if results:
-        title = "w261reg beside pyspark.ml"
-        print(f"\nAll problems in one report: {write_combined_report(out, results, title=title)}")
-    return worst
+        report = write_combined_report(out, results, title="w261reg beside pyspark.ml")
+        print(f"\nAll problems in one report: {report}")
+    return max(codes)
 
 
 if __name__ == "__main__":
