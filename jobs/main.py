@@ -11,7 +11,7 @@ from pathlib import Path
 from w261reg import signals
 from w261reg.cli import guarded, main
 
-PRESETS = Path(__file__).resolve().parent.parent / "conf" / "runs"
+PRESETS = Path(__file__).resolve().parents[1] / "conf" / "runs"
 
 
 def run(out: Path) -> int:
@@ -19,25 +19,21 @@ def run(out: Path) -> int:
     from w261reg.report import write_combined_report
     from w261reg.session import session
 
-    worst = 0
-    results = []
+    codes, results = [0], list[Path]()
     with signals.working(), session():
         for preset in sorted(PRESETS.glob("*.toml")):
-            print(f"\n== {preset.stem} ==", flush=True)
-            folder = out / preset.stem
+            print(f"\n== {(folder := out / preset.stem).name} ==", flush=True)
             code = main(["compare", "--config", str(preset), "--out", str(folder), "--overwrite"])
             if signals.came() is not None:
                 return code
-            worst = max(worst, code)
-            results += [folder] if code in (0, 3) else []
+            codes, results = [*codes, code], results + [folder] * (code in (0, 3))
     if results:
         report = write_combined_report(out, results, title="w261reg beside pyspark.ml")
         print(f"\nAll problems in one report: {report}")
-    return worst
+    return max(codes)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("results"))
-    out = parser.parse_args().out
-    sys.exit(guarded(lambda: run(out), last=True))
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--out", type=Path, default=Path("results"))
+    sys.exit(guarded(lambda: run(arguments.parse_args().out), last=True))

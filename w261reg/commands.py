@@ -7,7 +7,7 @@ from w261reg import console
 from w261reg.config import Settings, read_toml
 from w261reg.errors import InputError
 from w261reg.model import Model, dumps, plain
-from w261reg.own import is_file
+from w261reg.own import would_execute
 from w261reg.saved import load
 from w261reg.solvers import Status
 from w261reg.sources import Reading
@@ -135,7 +135,7 @@ def _settings(arguments: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
     config, trust = arguments.pop("config", None), arguments.pop("trust", False)
     given = read_toml(config) if config else {}
     for key in ("loss", "penalty"):
-        if is_file(given.get(key)) and key not in arguments and not trust:
+        if key not in arguments and not trust and would_execute(key, given.get(key)):
             raise InputError(
                 f"config {config} names code as {key}, {given[key]}, which is executed only if you "
                 f"say so: --trust, or name it again, --{key} FILE.py:NAME"

@@ -103,9 +103,12 @@ def loss_of(name: str, source: str | None, trusted: bool) -> Loss:
     )
 
 
-def is_file(name: Any) -> bool:
-    """Whether this names a term in a Python file, path.py:Name, which is executed."""
-    return isinstance(name, str) and _FILE.fullmatch(name) is not None
+def would_execute(what: str, name: Any) -> bool:
+    """Whether this names a term in a Python file, path.py:Name, whose text has not been executed by
+    this process yet. `what` is loss or penalty."""
+    if not isinstance(name, str) or not _FILE.fullmatch(name):
+        return False
+    return name not in _SOURCES or _text(what, name, None)[1] != _SOURCES[name]
 
 
 def name_loss(given: Any) -> Any:

@@ -91,6 +91,8 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
         raise InputError(f"model {given} has intercepts that do not go with loss {values['loss']}")
     names, nan = tuple(values["feature_names"]), float("nan")
     weights = np.array(values["weights"], dtype=float)  # null is NaN
+    if len(values["standard_deviations"]) != len(names):
+        raise InputError(f"model {given} has no standard deviation for each of its features")
     values.update(
         weights=weights,
         feature_names=names,

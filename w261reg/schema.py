@@ -49,6 +49,9 @@ def check_metrics(document: Any) -> None:
         if not isinstance(metrics, dict):
             raise ValueError(f"{name!r} must be a table of metrics")
         _check(metrics, {"confusion": _list(_list(_number))})
+        matrix = metrics.get("confusion")
+        if matrix and {len(row) for row in matrix} != {len(matrix)}:
+            raise ValueError(f"{name!r} has a confusion that is no square matrix")
 
 
 def check_comparison(document: dict[str, Any]) -> None:

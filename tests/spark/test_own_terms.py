@@ -123,7 +123,9 @@ def test_prediction_of_another_process_needs_the_file(
             env=environment_, cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
-    refusal = predict()
+    (line,) = predict().stderr.splitlines()
+    assert name in line and "--trust" in line
+    refusal = predict("--trust")
     assert refusal.returncode == 2
     (line,) = refusal.stderr.splitlines()
     assert line == f"w261reg: error: loss {name}: there is no file {own}"
