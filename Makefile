@@ -48,14 +48,17 @@ PARALLEL := --numprocesses auto --dist loadfile
 KERNELS ?= Prescott Sandybridge Haswell SkylakeX
 THREADS ?= 1 2
 test-kernels: env ## run the numerical tests under each of OpenBLAS's kernels that this processor has
-	$(BIN)/python tests/kernels.py --kernels '$(KERNELS)' --threads '$(THREADS)' --quiet --durations=0 $(PARALLEL) $(WITHOUT_SPARK) $(NUMERIC)
+	$(BIN)/python tests/kernels.py --kernels '$(KERNELS)' --threads '$(THREADS)' --quiet --durations=3 $(PARALLEL) $(WITHOUT_SPARK) $(NUMERIC)
 
-PYTHONS ?= python3.11 python3.12 python3.13
+# those of pyenv are there without being on PATH; of one version, one is enough
+PYTHONS ?= python3.11 python3.12 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[123].*/bin/python)
 test-oldest: ## run the numerical tests with the oldest dependencies, on each Python of PYTHONS that is there
 	@found=; for python in $(PYTHONS); do \
 	  $$python -c '$(NEEDS_PYTHON)' 2>/dev/null || { echo "test-oldest: no $$python here, left out"; continue; }; \
-	  found=yes; echo "== $$python"; \
-	  tests/oldest.sh $$python .oldest/$$python --quiet --durations=0 $(PARALLEL) $(WITHOUT_SPARK) $(NUMERIC) || exit 1; \
+	  version=$$($$python -c 'import sys; print(*sys.version_info[:2], sep=".")'); \
+	  case " $$found " in *" $$version "*) continue;; esac; \
+	  found="$$found $$version"; echo "== Python $$version"; \
+	  tests/oldest.sh $$python .oldest/$$version --quiet --durations=3 $(PARALLEL) $(WITHOUT_SPARK) $(NUMERIC) || exit 1; \
 	done; test "$$found"
 
 # Several hours at full size; SCALE=0.01 tries it out in about half an hour. Goes on where it stopped.
