@@ -290,7 +290,9 @@ class Curved:
     Attributes:
         basis: phi's.
         hessian: (K r, K r); of several outputs bent in the directions that F does not see.
-        rounding: of the gradient in phi, (K r,).
+        rounding: how far that of sums may have moved the gradient in phi, (K r,).
+        blur: how far that of z may have moved it, in the length that H^-1 gives to gradients: a
+            gradient sum s l'' q dz/S is at most as long as sqrt(l'') dz.
         level: whether F is flat along the directions that the basis leaves out, for all that rows
             and gradient tell.
         reach: the largest |q| of any row, (r,); None where no pass told it.
@@ -299,6 +301,7 @@ class Curved:
     basis: Basis
     hessian: Array
     rounding: Array
+    blur: float
     level: bool
     reach: Array | None = None
 

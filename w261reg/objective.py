@@ -406,17 +406,19 @@ class Objective(Posed):
         if hessian is None:
             hessian = self._level_curvature * np.eye(basis.rank)
         steepness, terms = self._rounding_along(basis, at)
-        rounding = np.tile(basis.rounding(steepness, terms), basis.outputs)
+        rounding = np.tile(basis.rounding(steepness, 0.0), basis.outputs)
         level = basis.level(shortest_subgradient(at, self.kink), steepness)
         level = level and not (self.varied is not False and basis.flat.shape[1])
         # z is known to eps times its terms, and F to that times l'
-        blur = 2 * EPS * steepness * terms / self._level_curvature
+        moved = 2 * EPS * terms / self._level_curvature
+        most = self.loss.most_curved
+        curvature = most if np.isfinite(most) else float(np.abs(hessian).max(initial=0.0))
         return replace(
             at,
             hessian=self.regular(basis.in_theta(hessian)),
-            curved=Curved(basis, hessian, rounding, level, reach),
+            curved=Curved(basis, hessian, rounding, np.sqrt(curvature) * moved, level, reach),
             residual=self._residual_along(basis, at),
-            rounding=max(at.rounding, blur),
+            rounding=max(at.rounding, steepness * moved),
         )
 
     def _in_basis(self, basis: Basis, theta: Array, label: str, beside: Array | None) -> Evaluation:

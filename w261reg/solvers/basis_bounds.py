@@ -26,7 +26,7 @@ def decrement(objective: Objective, evaluation: Evaluation, curved: Curved) -> f
     g = curved.basis.gradient(shortest_subgradient(evaluation, objective.kink))
     delta = math.sqrt(max(float(g @ inverse @ g), 0.0))
     hidden = math.sqrt(max(float(curved.rounding @ np.abs(inverse) @ curved.rounding), 0.0))
-    return (delta + hidden) ** 2
+    return (delta + hidden + curved.blur) ** 2
 
 
 def _inverse(curved: Curved) -> Array | None:

@@ -10,7 +10,7 @@ from w261reg.solvers.linear import Solution, solve
 Array = NDArray[np.float64]
 
 # changes of the active set, a coordinate
-MOST_CHANGES = 20
+MOST_CHANGES = 4
 
 
 def newton_step(curved: Curved, gradient: Array) -> Solution:
@@ -36,7 +36,7 @@ def minimise_root_l1(root: Array, slope: Array, kink: Array, start: Array) -> Ar
         start: (p,).
     """
     u, sign = start.copy(), np.sign(start)
-    size = np.linalg.norm(root, axis=0)
+    size, entries = np.linalg.norm(root, axis=0), np.abs(root)
     inside = (size > 0) & ((u != 0) | (kink == 0))
     # what a slope of 0 may be by rounding
     noise = 1e-15 * (np.abs(slope) + kink)
@@ -58,7 +58,7 @@ def minimise_root_l1(root: Array, slope: Array, kink: Array, start: Array) -> Ar
         u[support] = target
         toward = root @ (u - start)
         own = root.T @ toward + slope
-        rounding = noise + 1e-15 * (np.abs(root).T @ np.abs(toward))
+        rounding = noise + 1e-15 * (entries.T @ (entries @ np.abs(u - start)))
         excess = np.where((size > 0) & ~inside, np.abs(own) - kink - rounding, -np.inf)
         worst = int(np.argmax(excess))
         if not excess[worst] > 0:
