@@ -183,10 +183,11 @@ class Evaluate(Aggregator[Sums]):
             state.mixed += block.t_dot(weighted, self.centre) * self.scale[:, None]
 
     def _add_first(self, state: Sums, block: Block, value: Array, derivative: Array) -> None:
-        state.value += block.weight @ value
-        state.size += block.weight @ np.abs(value)
+        total = block.weight @ value
+        state.value += total
+        state.size += total if self.loss.lowest >= 0.0 else block.weight @ np.abs(value)
         r = block.weight[:, None] * derivative
-        state.steep += np.einsum("ij,ij->j", r, derivative)
+        state.steep += [float(a @ b) for a, b in zip(r.T, derivative.T, strict=True)]
         state.gradient += block.t_dot(r, self.centre)
         state.intercept += r.sum(axis=0)
 
