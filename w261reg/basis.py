@@ -109,8 +109,10 @@ class Basis:
             size = np.linalg.norm(design, axis=0)
             unit, within = (size, np.eye(p)) if free is None else free
             values, vectors = np.linalg.eigh(bend)
-            half = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
-            stacked = np.vstack([design, half[values > 0]])
+            # P is given to its own last digits: the root of what is less would be a slope
+            bent = values > FAINT * EPS * np.max(values, initial=0.0)
+            half = np.sqrt(values[bent])[:, None] * vectors[:, bent].T
+            stacked = np.vstack([design, half])
             label = np.append(label, np.zeros(len(stacked) - len(label)))
             left, values, right = np.linalg.svd((stacked / unit) @ within, full_matrices=True)
             whole = within @ right.T

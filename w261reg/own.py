@@ -108,7 +108,7 @@ def would_execute(what: str, name: Any) -> bool:
     this process yet. `what` is loss or penalty."""
     if not isinstance(name, str) or not _FILE.fullmatch(name):
         return False
-    return name not in _SOURCES or _text(what, name, None)[1] != _SOURCES[name]
+    return (name, _text(what, name, None)[1]) not in _TERMS
 
 
 def name_loss(given: Any) -> Any:

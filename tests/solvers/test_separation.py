@@ -135,7 +135,8 @@ def test_one_row_far_away(exponent: int, solver: str) -> None:
     assert result.w[0] == pytest.approx(W, rel=1e-7)
     assert result.intercept == pytest.approx(B, rel=1e-7)
     assert result.suboptimality_bound is not None
-    assert result.suboptimality_bound < 1e-12
+    # the far row's own rounding of z is below this
+    assert result.suboptimality_bound < max(1e-12, 1e-16 * 10.0**exponent)
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "sampled"])

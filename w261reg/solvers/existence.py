@@ -76,8 +76,11 @@ def existence(objective: Objective, evaluation: Evaluation) -> Existence:
     near = evaluation.theta[:, None]
     attained = False
     if hessian is not None:
-        values = np.linalg.eigvalsh(hessian)
-        regular = bool((values > null_threshold(values)).all())
+        if evaluation.curved is not None:  # a basis sees every direction that it does not leave out
+            regular = not evaluation.curved.basis.flat.shape[1]
+        else:
+            values = np.linalg.eigvalsh(hessian)
+            regular = bool((values > null_threshold(values)).all())
         if not (objective.summary.gram or objective.basis is not None or regular):
             # flat because of the data, or because the weights tend to infinity? The moments tell
             objective.take_gram("does the optimum exist")

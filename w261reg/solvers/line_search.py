@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w261reg.evaluation import Evaluation, rounding_of
+from w261reg.evaluation import Evaluation, rounding_of, shortest_subgradient
 from w261reg.objective import Objective
 
 Array = NDArray[np.float64]
@@ -85,15 +85,17 @@ def search(objective: Objective, ray: Ray) -> tuple[Evaluation, float] | None:
 
 
 def _within_rounding(objective: Objective, ray: Ray) -> tuple[Evaluation, float] | None:
-    """The first of some shorter steps whose gradient is smaller."""
+    """The one of some shorter steps that has the least gradient, if that is descent."""
     lengths = ray.first * TRIALS[0]
     trials, _ = objective.subgradients(ray.points(lengths), "line search")
-    for length, trial in zip(lengths, trials, strict=True):
-        if _accepts(ray, trial):
-            # side by side rows add up in another order, which may be all that is smaller
-            after = objective.evaluate(trial.theta, ray.order, ray.label)
-            return (after, float(length)) if _accepts(ray, after) else None
-    return None
+    smaller = [i for i, trial in enumerate(trials) if _accepts(ray, trial)]
+    if not smaller:
+        return None
+    gradients = [shortest_subgradient(trial, objective.kink) for trial in trials]
+    best = min(smaller, key=lambda i: float(np.linalg.norm(gradients[i])))
+    # side by side rows add up in another order, which may be all that is smaller
+    after = objective.evaluate(trials[best].theta, ray.order, ray.label)
+    return (after, float(lengths[best])) if _accepts(ray, after) else None
 
 
 def _accepts(ray: Ray, trial: Evaluation) -> bool:
@@ -115,7 +117,8 @@ def _accepts(ray: Ray, trial: Evaluation) -> bool:
     if trial.residual < enough * now.residual:
         return True
     # the residual is a maximum, which may rise for a moment where the gradient as a whole shrinks
-    shrinks = np.linalg.norm(trial.gradient) < 0.9 * np.linalg.norm(now.gradient)
+    less = 0.9 if ray.order == 2 else 0.999
+    shrinks = np.linalg.norm(trial.gradient) < less * np.linalg.norm(now.gradient)
     return bool(shrinks and now.residual > now.blurred)
 
 

@@ -209,7 +209,8 @@ def _expected(history: list[Iteration], second_order: bool) -> float:
     now = history[-1].residual
     if second_order:
         return now**2
-    return now * now / history[-2].residual if len(history) > 1 else now
+    before = history[-2].residual if len(history) > 1 else 0.0
+    return now * now / before if before > 0 else now
 
 
 def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str] | None:
