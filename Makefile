@@ -32,11 +32,13 @@ java: ## check that Java 17 or newer is there
 run: java env ## train on the tables in data/ and write reports to results/
 	$(BIN)/python jobs/main.py --out results
 
+# A process a core, each with a Spark session of its own; a file's tests stay in one.
+PARALLEL := --numprocesses auto --dist loadfile
 test: java env ## run the tests, all but the long ones and those of a cluster
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-long: java env ## run the tests that take a quarter of a minute or more each
-	$(BIN)/pytest -m long
+	$(BIN)/pytest -m long $(PARALLEL)
 
 test-cluster: java env ## run the tests that start a cluster of several processes
 	$(BIN)/pytest -m cluster
@@ -44,7 +46,6 @@ test-cluster: java env ## run the tests that start a cluster of several processe
 # What is computed and how, without Spark, files, the command line or reports.
 NUMERIC := tests/aggregators tests/blocks tests/losses tests/penalties tests/solvers $(wildcard tests/test_*.py)
 WITHOUT_SPARK := -m 'not spark and not cluster and not long'
-PARALLEL := --numprocesses auto --dist loadfile
 KERNELS ?= Prescott Sandybridge Haswell SkylakeX
 THREADS ?= 1 2
 test-kernels: env ## run the numerical tests under each of OpenBLAS's kernels that this processor has
