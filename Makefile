@@ -38,7 +38,7 @@ test: java env ## run the tests, all but the long ones and those of a cluster
 	$(BIN)/pytest $(PARALLEL)
 
 test-long: java env ## run the tests that take a quarter of a minute or more each
-	$(BIN)/pytest -m long $(PARALLEL)
+	$(BIN)/pytest -m long --numprocesses auto --dist worksteal
 
 test-cluster: java env ## run the tests that start a cluster of several processes
 	$(BIN)/pytest -m cluster
