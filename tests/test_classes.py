@@ -241,10 +241,17 @@ def test_names_of_probabilities(classes: tuple[Any, ...], names: list[str]) -> N
     assert probability_names(classes) == names
 
 
-@pytest.mark.parametrize("name", ["prediction", "probability", "probability_bee"])
+@pytest.mark.parametrize("name", ["prediction", "probability_bee"])
 def test_a_column_is_there_already(name: str) -> None:
     with pytest.raises(InputError, match=f"the data already has a column '{name}'"):
         made().predict(frame().assign(**{name: 1.0}))
+
+
+def test_a_column_that_is_not_written_may_be_there() -> None:
+    """Several classes have a probability each, and none is called just that."""
+    found = made().predict(frame().assign(probability=1.0))
+    assert found["probability"].tolist() == [1.0] * len(X)
+    assert found["probability_bee"].tolist() == made().probability(X)[:, 1].tolist()
 
 
 @pytest.mark.spark
@@ -314,16 +321,16 @@ def test_what_is_not_finite_does_not_predict(tmp_path: Path) -> None:
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "flat": ({"coefficients": [1.0, 2.0, 3.0]}, "3 feature names and 4 classes for .* shape (3,)"),
-    "turned": ({"coefficients": W.T.tolist()}, "4 classes for coefficients of shape (4, 3)"),
-    "ragged": ({"coefficients": [[1.0], [1.0, 2.0], []]}, "values of wrong types"),
-    "class": ({"classes": ["ant", "bee", "cat"]}, "and 3 classes for coefficients of shape (3, 4)"),
-    "none": ({"classes": None}, "has classes that do not go with loss cxe"),
-    "one": ({"classes": ["ant"]}, "has classes that do not go with loss cxe"),
-    "twice": ({"classes": ["a", "b", "a", "c"]}, "has classes that do not go with loss cxe"),
-    "intercept": ({"intercept": 0.5}, "has 4 classes for intercepts of shape ()"),
-    "intercepts": ({"intercept": [0.5] * 3}, "has 4 classes for intercepts of shape (3,)"),
+    "turned": ({"coefficients": W.T.tolist()}, "it has 3 feature names for 4 coefficients"),
+    "ragged": ({"coefficients": [[1.0], [1.0, 2.0], []]}, "its coefficients are no matrix"),
+    "class": ({"classes": ["ant", "bee", "cat"]}, "it has 3 classes for 4 intercepts"),
+    "none": ({"classes": None}, "it has 0 classes for 4 intercepts"),
+    "one": ({"classes": ["ant"]}, "classes must be a list of two or more"),
+    "twice": ({"classes": ["a", "b", "a", "c"]}, "classes must be different from each other"),
+    "intercept": ({"intercept": 0.5}, "has intercepts that do not go with loss cxe"),
+    "intercepts": ({"intercept": [0.5] * 3}, "it has 4 classes for 3 intercepts"),
     "text": ({"intercept": ["a"] * 4}, "values of wrong types"),
-    "two": ({"loss": "bxe"}, "values of wrong types"),
+    "two": ({"loss": "bxe"}, "has intercepts that do not go with loss bxe"),
 }
 
 

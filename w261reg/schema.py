@@ -153,7 +153,7 @@ def _classes(value: Any) -> str:
         all(isinstance(entry, kind) for entry in value)
         for kind in (str, bool, int, float, int | float)
     )
-    numbers = [v for v in value if isinstance(v, int | float)]
+    numbers = [v for v in value if isinstance(v, int | float) and not isinstance(v, bool)]
     if not alike or any(_number(v) or not -(2**63) <= v < 2**63 for v in numbers):
         return "texts, or numbers, or booleans"
     if any(isinstance(v, bool) for v in value) and not all(isinstance(v, bool) for v in value):

@@ -82,10 +82,11 @@ def test_an_index_beyond_the_model_is_refused(tmp_path: Path) -> None:
     assert "indices below 4, not 4" in block.census.invalid
 
 
-def test_repeated_indices_add_up(tmp_path: Path) -> None:
-    (tmp_path / "t.libsvm").write_text("1 3:1 1:2 3:4\n")
-    leaves = leaves_of(open_path(str(tmp_path / "t.libsvm")), COLUMNS)
-    np.testing.assert_array_equal(matrix_of(leaves), [[2, 0, 5, 0]])
+def test_repeated_indices_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.libsvm").write_text("0 1:1\n1 3:1 1:2 3:4\n")
+    ((_, block),) = leaves_of(open_path(str(tmp_path / "t.libsvm")), COLUMNS)
+    assert block.rows == 0
+    assert block.census.invalid.endswith("line 2 has the feature index 3 twice")
 
 
 def test_empty_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.sources.helpers import (
     rows_of,
     write_parquet,
 )
+from w261reg import train
 from w261reg.errors import InputError
 from w261reg.sources import Columns, TableSource, open_path
 from w261reg.sources import parquet as parquet_module
@@ -150,12 +151,15 @@ def test_a_list_of_another_length_is_refused(tmp_path: Path) -> None:
     assert "'v' must hold lists of 2 numbers" in block.census.invalid
 
 
-def test_files_of_other_columns_are_refused(tmp_path: Path) -> None:
+def test_a_column_missing_in_a_file_matters_where_it_is_used(tmp_path: Path) -> None:
     given = problem(10).frame
     write_parquet(tmp_path / "a.parquet", given)
     write_parquet(tmp_path / "b.parquet", given.drop(columns="x3"))
-    with pytest.raises(InputError, match="different columns: 'x3'"):
-        open_path(str(tmp_path))
+    fit = {"label": "label", "loss": "mse", "reg_param": 0.1}
+    assert train(str(tmp_path), features=["x1", "x2"], **fit).rows == 20
+    with pytest.raises(InputError, match=r"column 'x3' is not in .*b\.parquet") as caught:
+        train(str(tmp_path), features=["x1", "x3"], **fit)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("metadata", ["_delta_log", "metadata"])
