@@ -30,8 +30,8 @@ from w261reg.sources.batches import recut
 from w261reg.sources.frame import (
     by_position,
     check_arrow,
-    folded,
     frame_schema,
+    ignores_case,
     is_spark_frame,
     known_names,
 )
@@ -344,7 +344,7 @@ class Model:
             self.vector_column,
             stored=lambda column: known_names(column, frame.schema[column].metadata),
         )
-        predictor = self.predictor.named(name, *folded(frame, schema, columns))
+        predictor = self.predictor.named(name, schema, columns.columns, ignores_case(frame))
         ship_by_value()
         kinds = {
             "string": StringType(),

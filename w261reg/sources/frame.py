@@ -81,14 +81,9 @@ def check_arrow(frame: "DataFrame") -> None:
             ) from None
 
 
-def folded(
-    frame: "DataFrame", schema: pa.Schema, columns: Columns
-) -> tuple[pa.Schema, tuple[str, ...]]:
-    """(schema, feature columns) with names as Spark tells them apart: by default not by case."""
-    if frame.sparkSession.conf.get("spark.sql.caseSensitive") == "true":
-        return schema, columns.columns
-    lower = pa.schema([field.with_name(field.name.lower()) for field in schema])
-    return lower, tuple(name.lower() for name in columns.columns)
+def ignores_case(frame: "DataFrame") -> bool:
+    """Whether Spark takes names that differ in case alone for the same: by default it does."""
+    return frame.sparkSession.conf.get("spark.sql.caseSensitive") != "true"
 
 
 def select_plain(frame: "DataFrame", columns: Sequence[str]) -> "DataFrame":
