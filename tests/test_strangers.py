@@ -336,3 +336,10 @@ def test_the_end_of_a_long_message_is_kept() -> None:
     said = str(InputError(f"{'x' * 9000!r} is no setting; give another"))
     assert said.startswith("'xxx")
     assert said.endswith("is no setting; give another")
+
+
+@pytest.mark.parametrize("name", ["data", "loss", "penalty", "warm_start", "constraints"])
+def test_a_null_byte_names_no_file(name: str) -> None:
+    given = {"label": "y", "loss": "mse", name: "a\0b.py:Name"}
+    with pytest.raises(InputError, match=r"^" + name + " names a file, and no name has a null"):
+        Settings.of(given).checked()

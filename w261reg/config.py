@@ -132,6 +132,10 @@ class Settings:
         """
         if not self.loss:
             raise InputError(f"loss is required: one of {', '.join(sorted(LOSSES))}")
+        for name in ("data", "loss", "penalty", "warm_start", "constraints"):
+            path = getattr(self, name)
+            if isinstance(path, str) and "\0" in path:
+                raise InputError(f"{name} names a file, and no name has a null byte: {path!r}")
         self = replace(self, loss=check_loss_name(self.loss))
         if get_loss(self.loss).counted:
             return self._checked_counts()

@@ -197,6 +197,8 @@ def _text(what: str, name: str, sha256: str | None) -> tuple[bytes, str]:
         raise InputError(f"{what} {name}: there is no file {path}") from None
     except OSError as error:
         raise InputError(f"{what} {name}: {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a null byte
+        raise InputError(f"{what} {name}: {path} cannot be read: {error}") from None
     own = hashlib.sha256(text).hexdigest()
     if sha256 is not None and own != sha256:
         raise InputError(

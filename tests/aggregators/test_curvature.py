@@ -14,7 +14,7 @@ def test_sums_are_those_of_numpy(leaves: int, as_sparse: bool) -> None:
     problem = example("bxe", weighted=True).but(leaves=leaves, sparse=as_sparse)
     rng = np.random.default_rng(0)
     n, loss = problem.x.shape[1], get_loss("bxe")
-    w, b, centre = rng.normal(size=(n, 1)), np.array([0.3]), rng.normal(size=n)
+    w, b, centre = rng.normal(size=(n, 1)), np.array([0.3]), rng.normal(size=(n,))
     t, last, flat = rng.normal(size=(n, 3)), rng.normal(size=3), rng.normal(size=(n, 2))
     found = dataset_of(problem).aggregate(Curvature(loss, w, b, centre, np.ones(n), t, last, flat))
     rows = problem.x - centre

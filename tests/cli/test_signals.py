@@ -132,6 +132,7 @@ def test_jobs(tmp_path: Path, job: str, number: signal.Signals) -> None:
 def test_the_main_job(tmp_path: Path, number: signal.Signals) -> None:
     """It ends as a whole, not the comparison alone in which it is."""
     out = tmp_path / "results"
+    (tmp_path / "data").symlink_to(ROOT / "data")
     running = Running(tmp_path, ["--out", out], [str(ROOT / "jobs" / "main.py")])
     assert running.wait_until(moments.solves_some)
     ended = running.end(number)
