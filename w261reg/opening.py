@@ -261,7 +261,7 @@ def _frame_columns(frame: "DataFrame", settings: Settings) -> Columns:
     schema = frame_schema(frame)
     roles = (settings.label, settings.weight, settings.sigma, settings.noise_group)
     chosen = settings.features or tuple(name for name in schema.names if name not in roles)
-    vectors = [n for n in chosen if n in schema.names and is_vector(schema.field(n).type)]
+    vectors = [field.name for field in schema if field.name in chosen and is_vector(field.type)]
     return _select(schema, settings, {name: vector_names(frame, name) for name in vectors[:1]})
 
 

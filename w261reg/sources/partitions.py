@@ -12,14 +12,16 @@ import pyarrow as pa
 # what Spark writes for null
 NULL = "__HIVE_DEFAULT_PARTITION__"
 _INTEGER = re.compile(r"[-+]?[0-9]+")
+# BigDecimal without a fraction: more digits than 64 bits hold, or an exponent
+_DECIMAL = re.compile(r"[-+]?([0-9]+)([eE]\+?[0-9]{1,2})?")
 # Java's Double.parseDouble
 _DOUBLE = re.compile(
     r"\s*[-+]?(NaN|Infinity|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?[dDfF]?)\s*"
 )
-_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}")
-_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[ T][0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]+)?)?"
-)
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?")
+# types of two values that Spark gives the wider one; others together are text
+_WIDER = [("int", "bigint", "decimal"), ("int", "double"), ("date", "timestamp")]
 
 Constants = tuple[tuple[str, Any], ...]
 
@@ -52,45 +54,50 @@ def _pairs(path: str) -> dict[str, str | None]:
 
 def _kind(texts: set[str]) -> tuple[pa.DataType, Any]:
     """The type of a column by its values, and how one is read."""
-    if not texts:
-        return pa.string(), str
-    if all(_INTEGER.fullmatch(text) for text in texts):
-        most = max(abs(int(text)) for text in texts)
-        if most < 2**31:
-            return pa.int32(), int
-        if most < 2**63:
-            return pa.int64(), int
-        if most < 10**38:
-            return pa.decimal128(38, 0), decimal.Decimal
-    if all(_DOUBLE.fullmatch(text) for text in texts):
-        return pa.float64(), _double
+    found = {_kind_of_one(text) for text in texts}
+    wide = "string"
+    if len(found) == 1:
+        (wide,) = found
+    elif found:
+        order = next((order for order in _WIDER if found <= set(order)), ("string",))
+        wide = max(found, key=order.index) if len(order) > 1 else "string"
+    return {
+        "int": (pa.int32(), int),
+        "bigint": (pa.int64(), int),
+        "decimal": (pa.decimal128(38, 0), decimal.Decimal),
+        "double": (pa.float64(), _double),
+        "date": (pa.date32(), datetime.date.fromisoformat),
+        "timestamp": (pa.timestamp("us"), _time),
+        "string": (pa.string(), str),
+    }[wide]
+
+
+def _kind_of_one(text: str) -> str:
+    if _INTEGER.fullmatch(text) and len(text) <= 20 and -(2**63) <= int(text) < 2**63:
+        return "int" if -(2**31) <= int(text) < 2**31 else "bigint"
+    if _DECIMAL.fullmatch(text) and abs(decimal.Decimal(text)) < 10**38:
+        return "decimal"
+    if _DOUBLE.fullmatch(text):
+        return "double"
     for kind, form, parse in (
-        (pa.date32(), _DATE, _date),
-        (pa.timestamp("us"), _TIME, _time),
+        ("date", _DATE, datetime.date.fromisoformat),
+        ("timestamp", _TIME, _time),
     ):
-        if all(form.fullmatch(text) for text in texts):
+        if form.fullmatch(text):
             try:
-                for text in texts:
-                    parse(text)
-                return kind, parse
+                parse(text)
             except ValueError:
-                continue
-    return pa.string(), str
+                return "string"
+            return kind
+    return "string"
 
 
 def _double(text: str) -> float:
-    return float(text.strip().rstrip("dDfF") if not text.strip().endswith("Infinity") else text)
-
-
-def _date(text: str) -> datetime.date:
-    return datetime.date(*map(int, text.split("-")))
+    return float(text.strip().rstrip("dDfF"))
 
 
 def _time(text: str) -> datetime.datetime:
-    day, _, clock = text.replace("T", " ").partition(" ")
-    hour, minute, second = (*clock.split(":"), "0")[:3]
-    whole, _, fraction = second.partition(".")
-    return datetime.datetime.combine(
-        _date(day),
-        datetime.time(int(hour), int(minute), int(whole), int((fraction + "000000")[:6])),
+    whole, _, fraction = text.partition(".")
+    return datetime.datetime.fromisoformat(whole).replace(
+        microsecond=int((fraction + "000000")[:6])
     )
