@@ -241,7 +241,7 @@ def test_names_of_probabilities(classes: tuple[Any, ...], names: list[str]) -> N
     assert probability_names(classes) == names
 
 
-@pytest.mark.parametrize("name", ["prediction", "probability", "probability_bee"])
+@pytest.mark.parametrize("name", ["prediction", "probability_bee"])
 def test_a_column_is_there_already(name: str) -> None:
     with pytest.raises(InputError, match=f"the data already has a column '{name}'"):
         made().predict(frame().assign(**{name: 1.0}))

@@ -28,7 +28,7 @@ from w261reg.sources import Columns, Reading, Source, source_of
 from w261reg.sources.frame import (
     by_position,
     check_arrow,
-    folded,
+    folds_case,
     frame_schema,
     is_spark_frame,
     known_names,
@@ -274,7 +274,7 @@ class Model:
         columns = self.columns_in(source)
         if isinstance(data, np.ndarray | list) or sparse.issparse(data):
             return self._outputs(source, columns).column(0).to_numpy()
-        predictor = self.predictor.named(prediction_column, source.schema, columns.columns)
+        predictor = self.predictor.named(prediction_column, source.schema.names, columns.columns)
         if is_pandas_frame(data):
             found = self._outputs(source, columns, predictor)
             return beside(data, found)
@@ -338,7 +338,7 @@ class Model:
             self.vector_column,
             stored=lambda column: known_names(column, frame.schema[column].metadata),
         )
-        predictor = self.predictor.named(name, *folded(frame, schema, columns))
+        predictor = self.predictor.named(name, schema.names, columns.columns, folds_case(frame))
         ship_by_value()
         kinds = {
             "string": StringType(),

@@ -39,35 +39,40 @@ class Predictor:
     prediction: str = PREDICTION
     probability: str = PROBABILITY
 
-    def named(self, name: str | None, schema: pa.Schema, features: Sequence[str]) -> Self:
+    def named(
+        self, name: str | None, taken: Sequence[str], features: Sequence[str], fold: bool = False
+    ) -> Self:
         """The same with names for its columns that a table has room for.
 
         Args:
             name: of the prediction, as the user wants it, which the others then begin with; None is
                 `prediction`, or where that, or `probability`, is a feature, the same with a number.
-            schema: of the table; Spark's names are the same in upper and lower case.
-            features: names of the columns that the model reads.
+            taken: names of the table's columns.
+            features: those of them that the model reads.
+            fold: upper and lower case are the same, as in Spark.
 
         Raises:
             InputError: the table has such a column already.
         """
-        taken = set(schema.names)
+        key = str.lower if fold else str
+        held = {key(column) for column in taken}
+        needed = {key(column) for column in features}
         if name is not None:
             if not isinstance(name, str) or not name:
                 raise InputError(f"prediction_column must be a name, not {name!r}")
             own = replace(self, prediction=name, probability=f"{name}_{PROBABILITY}")
-            if clash := [column for column in own.types() if column in taken]:
+            if clash := [column for column in own.types() if key(column) in held]:
                 raise InputError(f"prediction_column {name!r}: the data has a column {clash[0]!r}")
             return own
         own = self
-        clash = [column for column in own.types() if column in taken]
-        if clash and not set(clash) & set(features):
+        clash = [column for column in own.types() if key(column) in held]
+        if clash and not {key(column) for column in clash} & needed:
             raise InputError(
                 f"the data already has a column {clash[0]!r}: give another name with "
                 "prediction_column"
             )
         for number in count(2):
-            if not taken & set(own.types()):
+            if not any(key(column) in held for column in own.types()):
                 break
             own = replace(
                 self,

@@ -77,14 +77,9 @@ def check_arrow(frame: "DataFrame") -> None:
             )
 
 
-def folded(
-    frame: "DataFrame", schema: pa.Schema, columns: Columns
-) -> tuple[pa.Schema, tuple[str, ...]]:
-    """(schema, feature columns) with names as Spark tells them apart: by default not by case."""
-    if frame.sparkSession.conf.get("spark.sql.caseSensitive") == "true":
-        return schema, columns.columns
-    lower = pa.schema([field.with_name(field.name.lower()) for field in schema])
-    return lower, tuple(name.lower() for name in columns.columns)
+def folds_case(frame: "DataFrame") -> bool:
+    """Whether names that differ by their case only are the same to this frame's Spark."""
+    return frame.sparkSession.conf.get("spark.sql.caseSensitive") != "true"
 
 
 def select_plain(frame: "DataFrame", columns: Sequence[str]) -> "DataFrame":
