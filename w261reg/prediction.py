@@ -200,10 +200,12 @@ def _in_vector(
 ) -> Columns:
     """The features among the elements of a vector column."""
     found = Columns((column,), tuple(names), vector=True)
-    if stored is None or list(names) == stored or _generated(names, trained):
+    if stored is None or list(names) == stored:
         return found
     at = {name: j for j, name in enumerate(stored)}
     missing = [name for name in names if name not in at]
+    if len(missing) == len(names) and _generated(names, trained):
+        return found
     if missing:
         raise InputError(
             f"feature {missing[0]!r} of the model is not in the vector column {column!r}: "
