@@ -30,8 +30,8 @@ from w261reg.sources.batches import recut
 from w261reg.sources.frame import (
     by_position,
     check_arrow,
+    folds_case,
     frame_schema,
-    ignores_case,
     is_spark_frame,
     known_names,
 )
@@ -280,7 +280,7 @@ class Model:
         columns = self.columns_in(source)
         if isinstance(data, np.ndarray | list) or sparse.issparse(data):
             return self._outputs(source, columns).column(0).to_numpy()
-        predictor = self.predictor.named(prediction_column, source.schema, columns.columns)
+        predictor = self.predictor.named(prediction_column, source.schema.names, columns.columns)
         if is_pandas_frame(data):
             found = self._outputs(source, columns, predictor)
             return beside(data, found)
@@ -344,7 +344,7 @@ class Model:
             self.vector_column,
             stored=lambda column: known_names(column, frame.schema[column].metadata),
         )
-        predictor = self.predictor.named(name, schema, columns.columns, ignores_case(frame))
+        predictor = self.predictor.named(name, schema.names, columns.columns, folds_case(frame))
         ship_by_value()
         kinds = {
             "string": StringType(),

@@ -41,45 +41,39 @@ class Predictor:
     probability: str = PROBABILITY
 
     def named(
-        self,
-        name: str | None,
-        schema: pa.Schema,
-        features: Sequence[str],
-        ignore_case: bool = False,
+        self, name: str | None, taken: Sequence[str], features: Sequence[str], fold: bool = False
     ) -> Self:
         """The same with names for its columns that a table has room for.
 
         Args:
             name: of the prediction, as the user wants it, which the others then begin with; None is
                 `prediction`, or where that, or `probability`, is a feature, the same with a number.
-            schema: of the table.
-            features: names of the columns that the model reads.
-            ignore_case: names that differ in case alone are the same, as Spark has it.
+            taken: names of the table's columns.
+            features: those of them that the model reads.
+            fold: upper and lower case are the same, as in Spark.
 
         Raises:
             InputError: the table has such a column already.
         """
-
-        def told(name: str) -> str:
-            return name.lower() if ignore_case else name
-
-        taken, read = set(map(told, schema.names)), set(map(told, features))
+        key = str.lower if fold else str
+        held = {key(column) for column in taken}
+        needed = {key(column) for column in features}
         if name is not None:
             if not isinstance(name, str) or not name:
                 raise InputError(f"prediction_column must be a name, not {name!r}")
             own = replace(self, prediction=name, probability=f"{name}_{PROBABILITY}")
-            if clash := [column for column in own.types() if told(column) in taken]:
+            if clash := [column for column in own.types() if key(column) in held]:
                 raise InputError(f"prediction_column {name!r}: the data has a column {clash[0]!r}")
             return own
         own = self
-        clash = [column for column in own.types() if told(column) in taken]
-        if clash and not set(map(told, clash)) & read:
+        clash = [column for column in own.types() if key(column) in held]
+        if clash and not {key(column) for column in clash} & needed:
             raise InputError(
                 f"the data already has a column {clash[0]!r}: give another name with "
                 "prediction_column"
             )
         for number in count(2):
-            if not taken & set(map(told, own.types())):
+            if not any(key(column) in held for column in own.types()):
                 break
             own = replace(
                 self,
@@ -208,10 +202,12 @@ def _in_vector(
 ) -> Columns:
     """The features among the elements of a vector column."""
     found = Columns((column,), tuple(names), vector=True)
-    if stored is None or list(names) == stored or _generated(names, trained):
+    if stored is None or list(names) == stored:
         return found
     at = {name: j for j, name in enumerate(stored)}
     missing = [name for name in names if name not in at]
+    if len(missing) == len(names) and _generated(names, trained):
+        return found
     if missing:
         raise InputError(
             f"feature {missing[0]!r} of the model is not in the vector column {column!r}: "

@@ -286,7 +286,7 @@ def predict_to(
     check_other(out, data)
     source = open_path(data, reading).for_model(len(model.feature_names), ignore_unknown)
     columns, text = model.columns_in(source), out.endswith(".csv")
-    predictor = model.predictor.named(prediction_column, source.schema, columns.columns)
+    predictor = model.predictor.named(prediction_column, source.schema.names, columns.columns)
     if text:
         check_csv(source.schema)
     ship_by_value()

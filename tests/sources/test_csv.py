@@ -8,11 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.sources.helpers import NAMES, frame_of, leaves_of, problem, rows_of, write_csv
-from w261reg import train
+from tests.sources.helpers import (
+    NAMES,
+    frame_of,
+    leaves_of,
+    matrix_of,
+    problem,
+    rows_of,
+    write_csv,
+)
 from w261reg.errors import InputError
 from w261reg.sources import Columns, open_path
 from w261reg.sources import text as text_module
+from w261reg.sources.reading import Reading
+from w261reg.sources.select import select
 
 LONG = 2**20  # types are inferred from this many bytes
 
@@ -113,32 +122,23 @@ def test_folder_of_parts_each_with_a_header(
         pd.testing.assert_frame_equal(frame_of(tmp_path, NAMES), given, check_dtype=False)
 
 
-def test_columns_of_parts_are_found_by_their_names(tmp_path: Path) -> None:
+def test_parts_may_have_their_columns_in_another_order(tmp_path: Path) -> None:
     given = problem(20).frame
     write_csv(tmp_path / "a.csv", given[:10])
-    other = given[10:][["x2", "x1", "x3", "x4", "label"]]
-    write_csv(tmp_path / "b.csv", other.assign(more="text"))
-    got = frame_of(tmp_path, NAMES)[list(given)]
-    pd.testing.assert_frame_equal(got, given, check_dtype=False)
+    write_csv(tmp_path / "b.csv", given[10:][["x2", "x1", "x3", "x4", "label"]])
+    pd.testing.assert_frame_equal(frame_of(tmp_path, NAMES), given, check_dtype=False)
 
 
-def test_a_column_missing_in_a_part_matters_where_it_is_used(tmp_path: Path) -> None:
+def test_what_a_part_lacks_may_not_be_used(tmp_path: Path) -> None:
     given = problem(20).frame
     write_csv(tmp_path / "a.csv", given[:10])
-    write_csv(tmp_path / "b.csv", given[10:].drop(columns="x3"))
-    fit = {"label": "label", "loss": "mse", "reg_param": 0.1}
-    assert train(str(tmp_path), features=["x1", "x2"], **fit).rows == 20
-    with pytest.raises(InputError, match=r"column 'x3' is not in .*b\.csv") as caught:
-        train(str(tmp_path), features=["x1", "x3"], **fit)
-    assert "\n" not in str(caught.value)
-
-
-def test_two_columns_of_one_name(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("a,a,b,c\n1,2,3,4\n2,1,5,5\n4,3,1,7\n")
-    fit = {"label": "c", "loss": "mse", "reg_param": 0.1}
-    assert train(str(tmp_path / "t.csv"), features=["b"], **fit).rows == 3
-    with pytest.raises(InputError, match="the data has two columns named 'a': rename one"):
-        train(str(tmp_path / "t.csv"), features=["a"], **fit)
+    write_csv(tmp_path / "b.csv", given[10:].drop(columns="x3").assign(more=1))
+    schema = open_path(str(tmp_path)).schema
+    chosen = select(schema, features=("x1", "x2"), label="label", classification=True)
+    leaves = leaves_of(open_path(str(tmp_path)), chosen)
+    np.testing.assert_array_equal(matrix_of(leaves), problem(20).x[:, :2])
+    with pytest.raises(InputError, match=r"'x3' is not in .*b\.csv, which begins with 'x1, x2, x4"):
+        select(schema, features=("x1", "x3"), label="label", classification=True)
 
 
 def test_quotes(tmp_path: Path) -> None:
@@ -253,3 +253,84 @@ def test_header_alone_has_no_rows(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("x1,label\n")
     source = open_path(str(tmp_path / "t.csv"))
     assert list(source.read(source.handles(1), None, [])) == []
+
+
+def test_names_may_repeat_where_nobody_uses_them(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,z,z,label\n1,2,3,0\n4,5,6,1\n")
+    schema = open_path(str(tmp_path / "t.csv")).schema
+    assert select(schema, features=("a",), label="label").columns == ("a",)
+    with pytest.raises(InputError, match="two columns named 'z'"):
+        select(schema, features=None, label="label")
+
+
+@pytest.mark.parametrize("leaf", [16, 2**24])
+def test_a_header_may_have_line_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaf: int
+) -> None:
+    monkeypatch.setattr(text_module, "TEXT_LEAF_BYTES", leaf)
+    (tmp_path / "t.csv").write_bytes(b'"x1","b\n[""mm""]","y"\r\n' + b"1,2,3\r\n" * 9)
+    source = open_path(str(tmp_path / "t.csv"))
+    assert source.schema.names == ["x1", 'b\n["mm"]', "y"]
+    assert len(rows_of(source, tuple(source.schema.names))) == 9
+
+
+@pytest.mark.parametrize("size", [2, LONG // 16])
+def test_what_passes_through_is_the_text_that_was_there(tmp_path: Path, size: int) -> None:
+    """The same in a long file, whose types are inferred from its beginning."""
+    row = '007,02134,12345678901234567890123,NA,1.10,"",,0.10\n'
+    (tmp_path / "t.csv").write_text("id,zip,account,note,price,e,n,x1\n" + row * size)
+    source = open_path(str(tmp_path / "t.csv"))
+    for features, rows in source.through(source.handles(1), ["x1"], True):
+        assert features.column("x1")[size - 1].as_py() == 0.1
+        assert list(rows.slice(size - 1).to_pylist()[0].values()) == [
+            "007", "02134", "12345678901234567890123", "NA", "1.10", "", None, "0.10",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mark", "given"), [(";", ";"), ("\t", "\\t"), ("\t", "tab"), ("|", "|")])
+def test_delimiters(tmp_path: Path, mark: str, given: str) -> None:
+    frame = problem(5).frame
+    path = write_csv(tmp_path / "t.csv", frame, sep=mark)
+    with pytest.raises(InputError, match=r"has one column only, .* say so with delimiter"):
+        open_path(str(path))
+    source = open_path(str(path), Reading.checked(delimiter=given))
+    pd.testing.assert_frame_equal(rows_of(source, NAMES), frame, check_dtype=False)
+
+
+@pytest.mark.parametrize("given", ["", ",,", '"', "\n", "é"])
+def test_what_is_no_delimiter(given: str) -> None:
+    with pytest.raises(InputError, match="delimiter must be one ASCII character"):
+        Reading.checked(delimiter=given)
+
+
+def test_null_values(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x1,x2,label\n1,2,0\n?,3,1\n")
+    path = str(tmp_path / "t.csv")
+    with pytest.raises(InputError, match=r"not numeric \(text, as '\?' in row 2; null_values"):
+        select(open_path(path).schema, features=None, label="label")
+    source = open_path(path, Reading.checked(null_values=["?"]))
+    ((_, block),) = leaves_of(source, columns_of(("x1", "x2")))
+    assert block.census.defects == {("x1", "null"): 1}
+
+
+def test_row_numbers_are_left_out_and_pointed_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    problem(5).frame.to_csv(tmp_path / "t.csv")
+    schema = open_path(str(tmp_path / "t.csv")).schema
+    assert select(schema, features=None, label="label").columns == NAMES
+    assert "column '' of the data is left out" in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_other_encodings_are_one_line(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "t.csv").write_bytes("x1,é\n1,2\n".encode(encoding))
+    with pytest.raises(InputError) as caught:
+        frame_of(tmp_path / "t.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_text_beyond_the_head_says_its_row(tmp_path: Path) -> None:
+    path = long_csv(tmp_path / "t.csv", "oops,1")
+    ((_, block),) = leaves_of(open_path(str(path)), columns_of(("x1",)))
+    assert f"in row {LONG // 4 + 11}" in block.census.invalid

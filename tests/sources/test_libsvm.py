@@ -83,10 +83,33 @@ def test_an_index_beyond_the_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_repeated_indices_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "t.libsvm").write_text("0 1:1\n1 3:1 1:2 3:4\n")
+    (tmp_path / "t.libsvm").write_text("1 4:1 1:2\n# c\n1 3:1 1:2 3:4\n")
     ((_, block),) = leaves_of(open_path(str(tmp_path / "t.libsvm")), COLUMNS)
-    assert block.rows == 0
-    assert block.census.invalid.endswith("line 2 has the feature index 3 twice")
+    assert "line 3 has the feature index 3 twice" in block.census.invalid
+
+
+def test_qid_is_no_feature(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("# made by x\n1 qid:7 1:2 3:1 # qid:3\n0 qid:2\n")
+    source = open_path(str(tmp_path / "t.txt"))
+    assert source.description.startswith("LIBSVM")
+    np.testing.assert_array_equal(matrix_of(leaves_of(source, COLUMNS)), [[2, 0, 1, 0], [0] * 4])
+
+
+def test_an_index_unknown_to_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_module, "TEXT_LEAF_BYTES", 6)
+    (tmp_path / "t.libsvm").write_text("1 1:2\n\n0 5:1 2:3\n")
+    source = open_path(str(tmp_path / "t.libsvm"))
+    blocks = [b for _, b in leaves_of(source.for_model(4, False), COLUMNS)]
+    assert "line 3 has the feature index 5, and the model has 4" in blocks[-1].census.invalid
+    kept = leaves_of(source.for_model(4, True), COLUMNS)
+    np.testing.assert_array_equal(matrix_of(kept), [[2, 0, 0, 0], [0, 3, 0, 0]])
+
+
+@pytest.mark.parametrize("index", [10**8, 2**31 - 1])
+def test_a_stray_index_is_refused_with_the_arithmetic(tmp_path: Path, index: int) -> None:
+    (tmp_path / "t.libsvm").write_text(f"1 1:2\n0 2:1 {index}:1\n")
+    with pytest.raises(InputError, match=f"line 2: the feature index {index} makes .* than 3 can"):
+        open_path(str(tmp_path / "t.libsvm")).vector_width("features")
 
 
 def test_empty_file(tmp_path: Path) -> None:

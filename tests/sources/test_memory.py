@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from tests.sources.helpers import leaves_of, matrix_of, problem, rows_of
+from w261reg import train
 from w261reg.blocks import SparseBlock
 from w261reg.errors import InputError
 from w261reg.sources import Columns, TableSource, array_source
@@ -91,3 +92,107 @@ def test_sparse_matrix_with_duplicates_and_unsorted_indices() -> None:
 def test_shapes_that_do_not_fit(x: object, label: object, weight: object, says: str) -> None:
     with pytest.raises(InputError, match=says):
         array_source(x, label, weight)
+
+
+MATRIX, LABELS = problem(40).x, problem(40).y
+
+
+def odd_numbers(values: np.ndarray) -> list[object]:
+    """The same numbers, as people have them."""
+    big = values.astype(">f8")
+    return [big, values.astype(np.longdouble), values.astype(object), np.ma.masked_array(values)]
+
+
+@pytest.mark.parametrize("form", range(4))
+def test_odd_numbers_are_the_same_numbers(form: int) -> None:
+    plain = train(MATRIX, LABELS, loss="bxe", reg_param=0.1)
+    odd = train(odd_numbers(MATRIX)[form], odd_numbers(LABELS)[form], loss="bxe", reg_param=0.1)
+    np.testing.assert_array_equal(odd.weights, plain.weights)
+
+
+def test_what_is_masked_is_missing() -> None:
+    mask = np.zeros(40, bool)
+    mask[3] = True
+    x = np.ma.masked_array(MATRIX, np.column_stack([mask] * 4))
+    with pytest.raises(InputError, match="'features' has 4 NaN values"):
+        train(x, LABELS, loss="bxe", reg_param=0.1)
+    with pytest.raises(InputError, match="'label' has 1 null value"):
+        train(MATRIX, np.ma.masked_array(LABELS, mask), loss="bxe", reg_param=0.1)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_an_imaginary_part_is_not_dropped(make: type) -> None:
+    with pytest.raises(InputError, match="real numbers, not complex128"):
+        train(make(MATRIX + 0j), LABELS, loss="bxe")
+    with pytest.raises(InputError, match="label must be real numbers"):
+        train(MATRIX, LABELS + 1j, loss="bxe")
+
+
+def test_a_pandas_answer_keeps_what_was_given() -> None:
+    given = problem(40).frame
+    model = train(given, "label", loss="bxe", reg_param=0.1)
+    shuffled = given.sample(frac=0.5, random_state=1).rename_axis("row")
+    shuffled["id"] = pd.array([2**60 + 1] * 19 + [None], dtype="Int64")
+    shuffled["odd"] = pd.Series([object(), 1j] * 10, shuffled.index, dtype=object)
+    shuffled["kind"] = pd.Categorical(["u", "v"] * 10)
+    found = model.predict(shuffled)
+    pd.testing.assert_frame_equal(found[list(shuffled)], shuffled)
+    whole = model.predict(given)["probability"].loc[shuffled.index]
+    np.testing.assert_allclose(found["probability"], whole, rtol=1e-14)
+    assert found.index.equals(shuffled.index)
+    assert found.index.name == "row"
+
+
+def test_unused_columns_may_be_anything_and_names_may_repeat() -> None:
+    given = problem(40).frame
+    objects = pd.DataFrame({"z": [object()] * 40})
+    odd = pd.concat([given, objects, given[["x1"]].set_axis(["z"], axis=1)], axis=1)
+    model = train(odd, "label", features=["x1", "x2"], loss="bxe", reg_param=0.1)
+    assert list(model.predict(odd)) == [*odd, "prediction", "probability"]
+    with pytest.raises(InputError, match="two columns named 'z'"):
+        train(odd, "label", loss="bxe")
+    with pytest.raises(InputError, match="'z' holds object values, no numbers"):
+        train(odd.iloc[:, :6], "label", loss="bxe")
+
+
+def test_names_that_are_no_text() -> None:
+    given = problem(40).frame.set_axis(range(5), axis=1)
+    model = train(given, 4, features=[0, 2], loss="bxe", reg_param=0.1)
+    assert model.feature_names == ("0", "2")
+    assert list(model.predict(given)) == [*range(5), "prediction", "probability"]
+    with pytest.raises(InputError, match="not a Series"):
+        model.predict(given.iloc[0])
+
+
+def test_categories_that_are_numbers_are_numbers() -> None:
+    given = problem(40).frame
+    plain = train(given, "label", loss="bxe", reg_param=0.1)
+    categories = given.astype({"label": "category", "x1": "category"})
+    odd = train(categories, "label", loss="bxe", reg_param=0.1)
+    np.testing.assert_array_equal(odd.weights, plain.weights)
+
+
+def test_features_may_have_the_names_of_predictions() -> None:
+    given = problem(40).frame.rename(columns={"x1": "prediction", "x2": "probability"})
+    model = train(given, "label", loss="bxe", reg_param=0.1)
+    assert list(model.predict(given))[-2:] == ["prediction_2", "probability_2"]
+    named = model.predict(given, prediction_column="mine")
+    assert list(named)[-2:] == ["mine", "mine_probability"]
+    with pytest.raises(InputError, match="prediction_column 'x3': the data has a column 'x3'"):
+        model.predict(given, prediction_column="x3")
+
+
+def test_a_list_is_no_feature_of_a_model_of_columns() -> None:
+    given = problem(40).frame
+    model = train(given, "label", loss="bxe", reg_param=0.1)
+    with pytest.raises(InputError, match="feature column 'x2' and 2 more"):
+        model.predict(given[["x1"]].assign(clicks=pd.Series([[1.0] * 4] * 40)))
+    by_position = model.predict(given[list(model.feature_names)].to_numpy())
+    np.testing.assert_array_equal(by_position, model.predict(given)["prediction"])
+
+
+def test_integers_of_an_arrow_table_stay_exact() -> None:
+    given = pa.Table.from_pandas(problem(4).frame)
+    model = train(problem(40).frame, "label", loss="bxe", reg_param=0.1)
+    found = model.predict(given.append_column("id", pa.array([2**60 + 1, None, 3, 4])))
+    assert found["id"].iloc[0] == 2**60 + 1

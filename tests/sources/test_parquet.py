@@ -17,8 +17,8 @@ from tests.sources.helpers import (
     rows_of,
     write_parquet,
 )
-from w261reg import train
 from w261reg.errors import InputError
+from w261reg.output import from_bytes, to_bytes
 from w261reg.sources import Columns, TableSource, open_path
 from w261reg.sources import parquet as parquet_module
 from w261reg.sources.packing import local_dataset
@@ -151,15 +151,97 @@ def test_a_list_of_another_length_is_refused(tmp_path: Path) -> None:
     assert "'v' must hold lists of 2 numbers" in block.census.invalid
 
 
-def test_a_column_missing_in_a_file_matters_where_it_is_used(tmp_path: Path) -> None:
+def test_files_may_have_columns_of_their_own_that_nobody_uses(tmp_path: Path) -> None:
     given = problem(10).frame
-    write_parquet(tmp_path / "a.parquet", given)
-    write_parquet(tmp_path / "b.parquet", given.drop(columns="x3"))
-    fit = {"label": "label", "loss": "mse", "reg_param": 0.1}
-    assert train(str(tmp_path), features=["x1", "x2"], **fit).rows == 20
-    with pytest.raises(InputError, match=r"column 'x3' is not in .*b\.parquet") as caught:
-        train(str(tmp_path), features=["x1", "x3"], **fit)
-    assert "\n" not in str(caught.value)
+    write_parquet(tmp_path / "a.parquet", given.assign(r="t", d=pd.Categorical(["p"] * 10)))
+    write_parquet(tmp_path / "b.parquet", given.drop(columns="x3").assign(r=1, d="q", more=1.0))
+    source = open_path(str(tmp_path))
+    columns = select(source.schema, features=("x2", "x1"), label="label", classification=True)
+    assert len(matrix_of(leaves_of(source, columns))) == 20
+    with pytest.raises(InputError, match=r"'x3' is not in .*b\.parquet"):
+        select(source.schema, features=("x3",), label="label")
+    with pytest.raises(InputError, match=r"'r' is string in .*a\.parquet and int64 in .*b\.parq"):
+        select(source.schema, features=("x1",), label="r")
+    rows = rows_of(source)
+    assert list(rows["r"]) == ["t"] * 10 + ["1"] * 10
+    assert list(rows["d"]) == ["p"] * 10 + ["q"] * 10
+    assert rows["x3"].isna().tolist() == [False] * 10 + [True] * 10
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", "2"], "int32"),
+        (["01", "x"], "string"),
+        (["1", "2.5"], "double"),
+        (["true", "false"], "string"),
+        (["__HIVE_DEFAULT_PARTITION__", "3"], "int32"),
+        (["3000000000", "1"], "int64"),
+        (["3000000000", "2.5"], "string"),
+        (["99999999999999999999", "1"], "decimal128(38, 0)"),
+        (["nan", "1"], "string"),
+        (["1_0"], "string"),
+        (["1d"], "double"),
+        (["2020-01-01"], "date32[day]"),
+        (["2020-01-01", "2020-01-01 01:02:03"], "timestamp[us]"),
+        (["2020-13-01"], "string"),
+    ],
+)
+def test_partitions_have_the_types_that_spark_infers(
+    tmp_path: Path, values: list[str], kind: str
+) -> None:
+    for value in values:
+        (tmp_path / f"p={value}").mkdir()
+        write_parquet(tmp_path / f"p={value}" / "t.parquet", problem(3).frame)
+    source = open_path(str(tmp_path))
+    assert str(source.schema.field("p").type) == kind
+    got = {row for _, batch in source.read(source.handles(1), ["p"], [])
+           for row in batch.column("p").to_pylist()}  # fmt: skip
+    assert (None in got) == ("__HIVE_DEFAULT_PARTITION__" in values)
+    if kind == "string":
+        assert got == set(values)
+
+
+def outcome(path: Path) -> str:
+    """What reading and predicting on a file ends as: "" or one line."""
+    try:
+        source = open_path(str(path))
+        columns = select(source.schema, features=("x1", "x2"), label="label", classification=True)
+        found = [block.census.invalid for _, block in leaves_of(source, columns)]
+        for _, rows in source.through(source.handles(2), ["x1"], False):
+            from_bytes(to_bytes(rows))
+        return max(found, default="")
+    except InputError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(60), pytest.param(range(60, 1500), marks=pytest.mark.long)]
+)
+def test_a_damaged_file_ends_as_one_line(tmp_path: Path, seeds: range) -> None:
+    given = problem(200).frame
+    given["s"] = np.where(given.x1 > 0, "u", "v")
+    given["d"] = pd.Categorical(given.s)
+    whole = {
+        k: write_parquet(tmp_path / f"{k}.parquet", given, compression=k, row_group_size=70)
+        for k in ("none", "snappy", "zstd", "gzip")
+    }
+    refused = 0
+    for seed in seeds:
+        generator = np.random.default_rng(seed)
+        data = bytearray(whole[list(whole)[seed % 4]].read_bytes())
+        if seed % 5 == 0:
+            data = data[: generator.integers(len(data))]
+        else:
+            start = len(data) - 8 - int.from_bytes(data[-8:-4], "little") if seed % 2 else 0
+            for at in generator.integers(start, len(data), size=1 + seed % 7):
+                data[at] = generator.integers(256)
+        (tmp_path / "x.parquet").write_bytes(data)
+        line = outcome(tmp_path / "x.parquet")
+        assert "\n" not in line
+        assert len(line) < 600
+        refused += line != ""
+    assert refused > len(seeds) // 4
 
 
 @pytest.mark.parametrize("metadata", ["_delta_log", "metadata"])

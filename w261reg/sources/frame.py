@@ -77,8 +77,8 @@ def check_arrow(frame: "DataFrame") -> None:
             )
 
 
-def ignores_case(frame: "DataFrame") -> bool:
-    """Whether Spark takes names that differ in case alone for the same: by default it does."""
+def folds_case(frame: "DataFrame") -> bool:
+    """Whether names that differ by their case only are the same to this frame's Spark."""
     return frame.sparkSession.conf.get("spark.sql.caseSensitive") != "true"
 
 

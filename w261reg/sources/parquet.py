@@ -1,7 +1,7 @@
 """Parquet files, read by the tasks themselves."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -42,10 +42,16 @@ class _Group(NamedTuple):
     values: dict[str, int]
 
     @classmethod
-    def of(cls, group: Any) -> "_Group":
-        columns = [group.column(j) for j in range(group.num_columns)]
-        nested = {c.path_in_schema: c.num_values for c in columns if "." in c.path_in_schema}
-        return cls(group.num_rows, group.total_byte_size, nested)
+    def of(cls, group: Any, nested: Mapping[int, str]) -> "_Group":
+        """Of a row group.
+
+        Args:
+            group: its metadata.
+            nested: paths of the nested columns, by their numbers. The others are not looked at:
+                where their statistics are damaged, pyarrow ends the process rather than say so.
+        """
+        values = {path: group.column(j).num_values for j, path in nested.items()}
+        return cls(group.num_rows, group.total_byte_size, values)
 
     def most_values(self, column: str) -> int:
         """Values of the longest part of a nested column: its vectors' elements."""
@@ -91,7 +97,12 @@ class ParquetSource(Source):
         with self.filesystem.open_input_file(path) as file:
             reader = pq.ParquetFile(file)
             schema = reader.schema_arrow
-            groups = [_Group.of(reader.metadata.row_group(g)) for g in range(reader.num_row_groups)]
+            paths = [reader.schema.column(j).path for j in range(len(reader.schema))]
+            nested = {j: path for j, path in enumerate(paths) if "." in path}
+            groups = [
+                _Group.of(reader.metadata.row_group(g), nested)
+                for g in range(reader.num_row_groups)
+            ]
             if any(group.rows < 0 for group in groups):
                 raise InputError(f"data {path} is not Parquet: a row group of less than no rows")
             self.elements.update(_elements((schema.metadata or {}).get(SPARK_SCHEMA)))
@@ -156,6 +167,9 @@ class ParquetSource(Source):
                 batch_size=size, row_groups=[group], columns=own, use_threads=False
             ):
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+                for column in batch.columns:
+                    if pa.types.is_dictionary(column.type):
+                        column.validate(full=True)  # the decoder does not look at the indices
                 fields = [self.schema.field(self.schema.names.index(name)) for name in wanted]
                 arrays = [_column(field, columns, constants, batch.num_rows) for field in fields]
                 schema = pa.schema([field.remove_metadata() for field in fields])
