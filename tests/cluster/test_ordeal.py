@@ -38,7 +38,8 @@ reach = os.open
 
 def fenced(path, *rest, **more):
     own = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")
-    if "/w261reg-" in str(path) and os.path.dirname(path) not in own:
+    folder, name = os.path.split(str(path))
+    if name.startswith("w261reg-") and folder not in own:
         raise FileNotFoundError(2, "on another machine", path)
     return reach(path, *rest, **more)
 
