@@ -36,8 +36,9 @@ def guarded(work: Callable[[], int], last: bool) -> int:
         if number is None:
             return code
         stop = Terminated(number)
-        _say(str(stop))
-        signals.said()
+        with signals.held_back():  # said once, whatever comes now
+            if signals.to_say():
+                _say(str(stop))
         return stop.exit_code
 
 

@@ -196,10 +196,15 @@ def came() -> int | None:
     return None if _run is None else _run.came
 
 
-def said() -> None:
-    """The line that tells of the signal is out."""
-    if _run is not None:
-        _run.said = True
+def to_say() -> bool:
+    """Whether the line that tells of the signal is still to be said, which its caller now does.
+
+    Runs within a run (a job of several commands) all end by the one signal.
+    """
+    if _run is None or _run.said:
+        return False
+    _run.said = True
+    return True
 
 
 def folder() -> str | None:
