@@ -1,7 +1,11 @@
-"""A disk that is full where shares are merged in tasks: the fit goes on, to the same bits."""
+"""A disk that is full where shares are merged in tasks: the fit goes on, to the same bits.
+
+And one that is gone: Spark itself does not go on, which is one line.
+"""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import moments
+from tests.cli.moments import LONG, Running, a_table
 from tests.jobs.submit import ROOT, environment
 
 pytestmark = [pytest.mark.spark, pytest.mark.long]
@@ -40,3 +46,29 @@ def test_merging_in_tasks_gives_way(tmp_path: Path) -> None:
         assert found[depth]["same"], depth
     assert found["3"]["most"] == 1
     assert [text for text in found["3"]["warned"] if "going on with 1" in text]
+
+
+@pytest.mark.parametrize(
+    ("what", "depth"), [("blockmgr-*", "1"), ("blockmgr-*", "3"), ("spark-*", "1"), ("*", "1")]
+)
+def test_a_local_folder_that_vanishes(tmp_path: Path, what: str, depth: str) -> None:
+    """As where somebody clears /tmp while a fit runs."""
+    (tmp_path / "results").mkdir()
+    given = [*LONG, "--aggregation-depth", depth, "--out", "results/r"]
+    running = Running(tmp_path, ["train", a_table(tmp_path), *given])
+    assert running.wait_until(moments.solves), running.err.read_text()
+    for path in [*running.temporary.glob(f"w261reg-*/{what}"), *running.temporary.glob(what)]:
+        shutil.rmtree(path, ignore_errors=True)
+    try:
+        running.process.wait(60)
+    except subprocess.TimeoutExpired:
+        assert what != "blockmgr-*"  # the fit goes on
+    ended = running.end(15)
+    errors = [line for line in ended.err.splitlines() if line.startswith("w261reg: error: ")]
+    assert len(errors) == 1, ended.err
+    if ended.code != 143:
+        assert ended.code == 1
+        assert re.search(r"failed on Spark: no such file or folder in /\S+, where Spark", errors[0])
+    assert "Traceback" not in ended.err
+    assert ended.processes == ended.temporary == []
+    assert not list((tmp_path / "results").iterdir())
