@@ -241,6 +241,84 @@ def test_the_lock_of_a_killed_run_binds_nobody(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 
+KILLED = """
+import errno, os, sys
+from pathlib import Path
+from tests.test_files import fill
+from w261reg import files
+from w261reg.files import replace_folder
+
+files.to_disk = lambda partial: None
+real, moves = (os.link, os.unlink, os.replace, os.open), 0
+
+def counted(call, *given, **more):
+    global moves
+    moves += 1
+    if moves == at:
+        os.kill(os.getpid(), 9)
+    if call is real[0] and sys.argv[2] == "without":
+        raise OSError(errno.EPERM, "no links")
+    return call(*given, **more)
+
+for at in range(1, 1000):
+    out = Path(sys.argv[1], f"r{at}")
+    fill(out, "\\n", *sys.argv[3].split(","))
+    child = os.fork()
+    if child == 0:
+        with replace_folder(out, True) as partial:
+            fill(partial, " ", *sys.argv[4].split(","))
+            names = "link", "unlink", "replace"
+            for name, call in zip(names, real):
+                setattr(os, name, lambda *a, call=call, **k: counted(call, *a, **k))
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+print(at)
+"""
+SETS = {
+    "all": ",".join(FILES),
+    "few": "figures/convergence.png,report.html,model.json",
+    "bare": "metrics.json,model.json",
+}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "links"),
+    [("all", "few", "with"), ("bare", "few", "with"), ("few", "bare", "without"),
+     ("bare", "few", "without")],
+)  # fmt: skip
+def test_a_run_that_is_killed_while_it_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, links: str
+) -> None:
+    """Before any call that changes something: the next run finds one result or the other, whole."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), links, SETS[old], SETS[new]],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    tries = int(done.stdout)
+    monkeypatch.setattr(files, "to_disk", lambda partial: None)
+    assert tries > 2 * len(SETS[old].split(",")) + len(SETS[new].split(","))
+    whole, without = [0, 0], 0
+    for at in range(1, tries):
+        out = tmp_path / f"r{at}"
+        without += not (out / "model.json").exists()
+        with suppress(RuntimeError), replace_folder(out, True):
+            raise RuntimeError
+        found = {n: t for n, t in tree(out).items() if not n.startswith(".partial-") and t}
+        want = [
+            {n: MODEL + word if n == "model.json" else word for n in SETS[which].split(",")}
+            for which, word in ((old, "\n"), (new, " "))
+        ]
+        assert found in want, at
+        whole[want.index(found)] += 1
+        with replace_folder(out, True) as partial:
+            fill(partial, "\t", "model.json")
+        assert (out / "model.json").read_text() == MODEL + "\t"
+    assert whole[0] > without > len(SETS[new].split(","))
+    assert whole[1] > 0
+
+
 def test_links_are_followed(tmp_path: Path) -> None:
     fill(tmp_path / "2024", "\n")
     (tmp_path / "latest").symlink_to("2024")
