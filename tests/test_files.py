@@ -143,7 +143,16 @@ def make_dangling_link(path: Path) -> None:
     path.symlink_to("nowhere")
 
 
-@pytest.mark.parametrize("make", [make_folder, make_full_folder, make_file, make_dangling_link])
+def make_link_to_folder(path: Path) -> None:
+    """Of a result of another's, which is not to be replaced through it."""
+    fill(path.parent / "theirs", "another's")
+    path.symlink_to("theirs")
+
+
+MAKERS = [make_folder, make_full_folder, make_file, make_dangling_link, make_link_to_folder]
+
+
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("replace", [replace_folder, replace_file])
 def test_what_comes_to_be_there_meanwhile_stays(
@@ -158,8 +167,8 @@ def test_what_comes_to_be_there_meanwhile_stays(
             partial.write_text("ours")
         make(out)
     assert out.is_symlink() or out.exists()
-    assert "ours" not in tree(tmp_path).values()
-    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+    assert not [text for text in tree(tmp_path).values() if "ours" in text]
+    assert {path.name for path in tmp_path.iterdir()} <= {"r", "theirs"}
 
 
 def test_a_remote_folder_that_comes_to_be_there_stays(tmp_path: Path, spell: Any) -> None:
@@ -206,6 +215,30 @@ def test_two_runs_of_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not list(tmp_path.rglob("*.lock"))
     with reserved("d/new/r", True):  # free again
         pass
+
+
+def test_a_result_inside_of_another(tmp_path: Path) -> None:
+    """Each is replaced by itself, also while the other is being written; and inside of a stranger's
+    folder, nothing else is touched."""
+    outer, inner = tmp_path / "r", tmp_path / "r" / "figures" / "r"
+    fill(outer, "\n")
+    with replace_folder(outer, True) as partial:
+        fill(partial, " ")
+        with replace_folder(inner, False) as within:
+            fill(within, "\t")
+    with replace_folder(inner, True) as within:
+        fill(within, "\r")
+        with replace_folder(outer, True) as partial:
+            fill(partial, "\n\n", "model.json")
+    assert tree(inner)["model.json"] == MODEL + "\r"
+    own = {name: text for name, text in tree(outer).items() if not name.startswith("figures")}
+    assert own == {"model.json": MODEL + "\n\n"}
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "report.html").write_text("theirs")
+    with replace_folder(tmp_path / "s" / "r", False) as partial:
+        fill(partial, "")
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["r", "report.html"]
+    assert (tmp_path / "s" / "report.html").read_text() == "theirs"
 
 
 def test_runs_at_once_are_never_mixed(tmp_path: Path) -> None:
