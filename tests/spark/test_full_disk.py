@@ -1,6 +1,6 @@
 """A disk that is full where shares are merged in tasks: the fit goes on, to the same bits.
 
-And one that is gone: Spark itself does not go on, which is one line.
+And one that is gone: Spark itself rarely goes on, which is one line.
 """
 
 import json
@@ -16,6 +16,7 @@ import pytest
 from tests.cli import moments
 from tests.cli.moments import LONG, Running, a_table
 from tests.jobs.submit import ROOT, environment
+from w261reg import load
 
 pytestmark = [pytest.mark.spark, pytest.mark.long]
 # a disk of its own for a process and its children, without privileges
@@ -58,10 +59,15 @@ def test_a_local_folder_that_vanishes(tmp_path: Path, what: str, depth: str) -> 
     for path in running.temporary.glob(f"w261reg-*/{what}"):
         shutil.rmtree(path, ignore_errors=True)
     ended = running.end()
-    assert ended.code == 1, ended.err
+    results = [path.name for path in (tmp_path / "results").iterdir()]
     errors = [line for line in ended.err.splitlines() if line.startswith("w261reg: error: ")]
-    assert len(errors) == 1, ended.err
-    assert re.search(r"failed on Spark: no such file or folder in /\S+, where Spark", errors[0])
+    if ended.code == 0:  # Spark made its folders anew in time, and what was lost is packed again
+        assert (results, errors) == (["r"], [])
+        assert load(tmp_path / "results" / "r").status == "converged"
+    else:
+        assert (results, len(errors)) == ([], 1), ended.err
+        says = r"failed on Spark: no such file or folder in /\S+, where Spark"
+        assert re.search(says, errors[0]), ended.err
+    assert ended.code in (0, 1)
     assert "Traceback" not in ended.err
     assert ended.processes == ended.temporary == []
-    assert not list((tmp_path / "results").iterdir())
