@@ -7,6 +7,7 @@ was signalled; a JVM that was, ends at once, and with it the pipe that the line 
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ JOBS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def submitted(folder: Path, job: str, master: str = "local[2]") -> Running:
+def submitted(
+    folder: Path, job: str, master: str = "local[2]", options: Sequence[str] = ()
+) -> Running:
     """A running spark-submit; an old result is there."""
     table, old = a_table(folder), folder / "results" / "r"
     old.parent.mkdir()
@@ -42,17 +45,19 @@ def submitted(folder: Path, job: str, master: str = "local[2]") -> Running:
     temporary = folder / "tmp"
     java = [f"-Djava.io.tmpdir={temporary}", "-XX:-UsePerfData"]
     java.append(f"-Dlog4j2.configurationFile={ROOT}/conf/log4j2.properties")
-    options = {
+    settings = {
         "spark.driver.extraJavaOptions": " ".join(java),
         "spark.local.dir": str(temporary),
+        "spark.driver.host": "127.0.0.1",
+        "spark.executor.memory": "512m",
         "spark.pyspark.python": sys.executable,
         "spark.ui.enabled": "false",
     }
-    given = [part for key, value in options.items() for part in ("--conf", f"{key}={value}")]
+    given = [part for key, value in settings.items() for part in ("--conf", f"{key}={value}")]
     program = ROOT / "jobs" / f"{'train' if job == 'long' else job}.py"
     places = {"TABLE": table, "OLD": old}
     arguments = [places.get(part, part) for part in JOBS[job]]
-    start = ["--master", master, *given, str(program)]
+    start = ["--master", master, *options, *given, str(program)]
     return Running(folder, arguments, start, SPARK_HOME / "bin" / "spark-submit")
 
 
