@@ -50,18 +50,17 @@ def reserved(out: Out, overwrite: bool, folder: bool = True) -> Iterator["Place"
     if is_uri(out):
         yield RemotePlace(str(out), overwrite, folder)
         return
-    try:
-        place = LocalPlace(out, overwrite, folder)
-        lock = ExitStack()
-        alone = lock.enter_context(_locked(place.lock, out))
-        if alone and place.inside:
-            put_back(place.path)
-        place.found = place.look()  # under the lock: what another run has just finished
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:  # a name that is too long, or has a null byte
-        raise _unwritable(out, error) from None
-    with lock:
+    with ExitStack() as lock:
+        try:
+            place = LocalPlace(out, overwrite, folder)
+            alone = lock.enter_context(_locked(place.lock, out))
+            if alone and place.inside:
+                put_back(place.path)
+            place.found = place.look()  # under the lock: what another run has just finished
+        except InputError:
+            raise
+        except (OSError, ValueError) as error:  # a name that is too long, or has a null byte
+            raise _unwritable(out, error) from None
         yield place
 
 
