@@ -143,7 +143,16 @@ def make_dangling_link(path: Path) -> None:
     path.symlink_to("nowhere")
 
 
-@pytest.mark.parametrize("make", [make_folder, make_full_folder, make_file, make_dangling_link])
+def make_link_to_folder(path: Path) -> None:
+    """Of a result of another's, which is not to be replaced through it."""
+    fill(path.parent / "theirs", "another's")
+    path.symlink_to("theirs")
+
+
+MAKERS = [make_folder, make_full_folder, make_file, make_dangling_link, make_link_to_folder]
+
+
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("replace", [replace_folder, replace_file])
 def test_what_comes_to_be_there_meanwhile_stays(
@@ -158,8 +167,8 @@ def test_what_comes_to_be_there_meanwhile_stays(
             partial.write_text("ours")
         make(out)
     assert out.is_symlink() or out.exists()
-    assert "ours" not in tree(tmp_path).values()
-    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+    assert not [text for text in tree(tmp_path).values() if "ours" in text]
+    assert {path.name for path in tmp_path.iterdir()} <= {"r", "theirs"}
 
 
 def test_a_remote_folder_that_comes_to_be_there_stays(tmp_path: Path, spell: Any) -> None:
@@ -208,6 +217,30 @@ def test_two_runs_of_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         pass
 
 
+def test_a_result_inside_of_another(tmp_path: Path) -> None:
+    """Each is replaced by itself, also while the other is being written; and inside of a stranger's
+    folder, nothing else is touched."""
+    outer, inner = tmp_path / "r", tmp_path / "r" / "figures" / "r"
+    fill(outer, "\n")
+    with replace_folder(outer, True) as partial:
+        fill(partial, " ")
+        with replace_folder(inner, False) as within:
+            fill(within, "\t")
+    with replace_folder(inner, True) as within:
+        fill(within, "\r")
+        with replace_folder(outer, True) as partial:
+            fill(partial, "\n\n", "model.json")
+    assert tree(inner)["model.json"] == MODEL + "\r"
+    own = {name: text for name, text in tree(outer).items() if not name.startswith("figures")}
+    assert own == {"model.json": MODEL + "\n\n"}
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "report.html").write_text("theirs")
+    with replace_folder(tmp_path / "s" / "r", False) as partial:
+        fill(partial, "")
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["r", "report.html"]
+    assert (tmp_path / "s" / "report.html").read_text() == "theirs"
+
+
 def test_runs_at_once_are_never_mixed(tmp_path: Path) -> None:
     out = tmp_path / "r"
     won: list[str] = []
@@ -239,6 +272,81 @@ def test_the_lock_of_a_killed_run_binds_nobody(tmp_path: Path) -> None:
     with replace_folder(out, False) as partial:
         fill(partial, "")
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+KILLED = """
+import errno, os, sys
+from pathlib import Path
+from tests.test_files import fill
+from w261reg import files
+from w261reg.files import replace_folder
+
+files.to_disk = lambda partial: None
+real, moves = (os.link, os.unlink, os.replace, os.open), 0
+
+def counted(call, *given, **more):
+    global moves
+    moves += 1
+    if moves == at:
+        os.kill(os.getpid(), 9)
+    if call is real[0] and sys.argv[2] == "without":
+        raise OSError(errno.EPERM, "no links")
+    return call(*given, **more)
+
+for at in range(1, 1000):
+    out = Path(sys.argv[1], f"r{at}")
+    fill(out, "\\n", *sys.argv[3].split(","))
+    child = os.fork()
+    if child == 0:
+        with replace_folder(out, True) as partial:
+            fill(partial, " ", *sys.argv[4].split(","))
+            names = "link", "unlink", "replace"
+            for name, call in zip(names, real):
+                setattr(os, name, lambda *a, call=call, **k: counted(call, *a, **k))
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+print(at)
+"""
+SETS = {
+    "few": "figures/convergence.png,report.html,model.json",
+    "bare": "metrics.json,model.json",
+}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "links"), [("few", "bare", "with"), ("bare", "few", "without")]
+)
+def test_a_run_that_is_killed_while_it_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, links: str
+) -> None:
+    """Before any call that changes something: the next run finds one result or the other, whole."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), links, SETS[old], SETS[new]],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    tries = int(done.stdout)
+    monkeypatch.setattr(files, "to_disk", lambda partial: None)
+    assert tries > 2 * len(SETS[old].split(",")) + len(SETS[new].split(","))
+    whole, without = [0, 0], 0
+    for at in range(1, tries):
+        out = tmp_path / f"r{at}"
+        without += not (out / "model.json").exists()
+        with suppress(RuntimeError), replace_folder(out, True):
+            raise RuntimeError
+        found = {n: t for n, t in tree(out).items() if not n.startswith(".partial-") and t}
+        want = [
+            {n: MODEL + word if n == "model.json" else word for n in SETS[which].split(",")}
+            for which, word in ((old, "\n"), (new, " "))
+        ]
+        assert found in want, at
+        whole[want.index(found)] += 1
+        with replace_folder(out, True) as partial:
+            fill(partial, "\t", "model.json")
+        assert (out / "model.json").read_text() == MODEL + "\t"
+    assert whole[0] > without > len(SETS[new].split(","))
+    assert whole[1] > 0
 
 
 def test_links_are_followed(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,59 @@ def test_what_is_temporary_goes() -> None:
         (folder / "left").write_text("")
     assert tempfile.gettempdir() == before
     assert not folder.exists()
+
+
+ORPHAN = """
+import sys, time
+from pathlib import Path
+from w261reg import signals
+from w261reg.cli import guarded
+
+def work():
+    with signals.working():
+        part = Path("part")
+        part.mkdir()
+        with signals.temporary(part):
+            try:
+                print(signals.folder(), flush=True)
+                time.sleep(60)
+                print("alone", flush=True)
+            finally:
+                part.rmdir()
+
+sys.exit(guarded(work, last=True))
+"""
+
+
+@pytest.mark.parametrize("submitted", [True, False])
+def test_a_run_does_not_outlive_the_jvm_that_submitted_it(tmp_path: Path, submitted: bool) -> None:
+    """Other parents may end: nohup's shell does."""
+    (tmp_path / "tmp").mkdir()
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env |= {"TMPDIR": str(tmp_path / "tmp"), "PYSPARK_GATEWAY_PORT": "1"}
+    if not submitted:
+        del env["PYSPARK_GATEWAY_PORT"]
+    with (tmp_path / "err").open("w") as err:
+        parent = subprocess.Popen(
+            ["sh", "-c", '"$0" -c "$1" & echo $!; wait', sys.executable, ORPHAN],
+            cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=err, text=True,
+        )  # fmt: skip
+    assert parent.stdout is not None
+    child, folder = int(parent.stdout.readline()), Path(parent.stdout.readline().strip())
+    try:
+        parent.kill()
+        parent.wait()
+        deadline = time.monotonic() + (20.0 if submitted else 3 * signals.ORPHANED)
+        while signals._state(child) not in ("", "Z") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        gone = signals._state(child) in ("", "Z")
+        assert gone == submitted
+        assert folder.exists() == (tmp_path / "part").exists() == (not submitted)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        parent.stdout.close()
+    assert (tmp_path / "err").read_text() == ""
 
 
 SECOND = """

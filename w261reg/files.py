@@ -15,7 +15,17 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from w261reg.errors import InputError
-from w261reg.placing import exchange, move_new, move_new_folder, to_disk
+from w261reg.placing import (
+    ASIDE,
+    NAMES,
+    PARTIAL,
+    cut_short,
+    exchange,
+    move_new,
+    move_new_folder,
+    put_back,
+    to_disk,
+)
 from w261reg.remote import RemotePlace, download
 from w261reg.results import FILES, MODEL, check_plain, check_result
 from w261reg.signals import held_back, temporary
@@ -40,16 +50,17 @@ def reserved(out: Out, overwrite: bool, folder: bool = True) -> Iterator["Place"
     if is_uri(out):
         yield RemotePlace(str(out), overwrite, folder)
         return
-    try:
-        place = LocalPlace(out, overwrite, folder)
-        lock = ExitStack()
-        lock.enter_context(_locked(place.lock, out))
-        place.found = place.look()  # under the lock: what another run has just finished
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:  # a name that is too long, or has a null byte
-        raise _unwritable(out, error) from None
-    with lock:
+    with ExitStack() as lock:
+        try:
+            place = LocalPlace(out, overwrite, folder)
+            alone = lock.enter_context(_locked(place.lock, out))
+            if alone and place.inside:
+                put_back(place.path)
+            place.found = place.look()  # under the lock: what another run has just finished
+        except InputError:
+            raise
+        except (OSError, ValueError) as error:  # a name that is too long, or has a null byte
+            raise _unwritable(out, error) from None
         yield place
 
 
@@ -119,8 +130,9 @@ class LocalPlace:
         if os.path.lexists(given) and not overwrite:
             raise InputError(f"out {out} exists already; give another, or overwrite")
         self.path = Path(os.path.realpath(given))
-        self.found = self.look()
-        self.inside = folder and self.found is not None
+        cut = folder and overwrite and self.path.is_dir() and bool(cut_short(self.path))
+        self.found = None if cut else self.look()
+        self.inside = cut or (folder and self.found is not None)
         self.home = self.path if self.inside else self.path.parent
         while not self.home.exists():
             self.home = self.home.parent
@@ -165,10 +177,11 @@ class LocalPlace:
             os.replace(partial, self.path)
 
     def _exchange(self, partial: Path) -> None:
-        aside = partial.parent / "old"
+        aside = partial.parent / ASIDE
         (aside / "figures").mkdir(parents=True)
         old = [name for name in FILES if (self.path / name).is_file()]
         new = [p.relative_to(partial).as_posix() for p in partial.rglob("*") if p.is_file()]
+        (partial.parent / NAMES).write_text("\n".join(old))
         if any(name.startswith("figures/") for name in new):
             (self.path / "figures").mkdir(exist_ok=True)
         exchange(old, new, str(self.path), str(aside), str(partial), move_new)
@@ -186,15 +199,16 @@ def _stamp(state: os.stat_result) -> tuple[int, int, int]:
 
 def _is_ours_meanwhile(name: str) -> bool:
     """Whether a name in a folder is that of a lock or of a part that is being written."""
-    return name.startswith((".w261reg-", ".partial-"))
+    return name.startswith((".w261reg-", PARTIAL))
 
 
 @contextmanager
-def _locked(path: Path, out: Out) -> Iterator[None]:
-    """A context that one process, and one thread of it, can be in at a time.
+def _locked(path: Path, out: Out) -> Iterator[bool]:
+    """A context that one process, and one thread of it, can be in at a time; whether that is so.
 
     The lock ends with the process, however that ends. A file system without locks is used without.
     """
+    alone = True
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -203,6 +217,7 @@ def _locked(path: Path, out: Out) -> Iterator[None]:
             os.close(handle)
             raise InputError(f"out {out} is being written by another run of w261reg") from None
         except OSError:
+            alone = False
             break
         # another run may have removed the file after it was opened here, and before it was locked
         with suppress(FileNotFoundError):
@@ -211,7 +226,7 @@ def _locked(path: Path, out: Out) -> Iterator[None]:
         os.close(handle)
     try:
         with temporary(path):
-            yield
+            yield alone
     finally:
         with suppress(OSError):
             os.unlink(path)
@@ -228,7 +243,7 @@ def _partial(place: "Place") -> Iterator[Path]:
         else:
             name = place.path.name
             beside = place.path if place.inside else place.path.parent
-            prefix = ".partial-" if place.inside else f".{name[:32]}.partial-"
+            prefix = PARTIAL if place.inside else f".{name[:32]}{PARTIAL}"
             above = [beside, *beside.parents]
             made = [folder for folder in above if not folder.exists()]
             beside.mkdir(parents=True, exist_ok=True)

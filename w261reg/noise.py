@@ -70,15 +70,31 @@ def quiet_start() -> Iterator[Noise]:
 
 
 def without_noise(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines that are not in _NOISE, nor the trace of a worker whose task was cancelled."""
+    """The lines that are not in _NOISE, nor the traces of workers whose tasks were cancelled.
+
+    Several workers that are told to stop write at once: the lines of their traces alternate, and
+    end with as many errors as there were heads.
+    """
     trace: list[bytes] = []
+    heads = errors = 0
     for line in lines:
-        if trace or line.startswith(b"Traceback (most recent call last)"):
+        if line.startswith(b"Traceback (most recent call last)"):
             trace.append(line)
-            if not line.startswith((b" ", b"Traceback")):  # the error, which ends the trace
-                cancelled = b"pyspark/daemon.py" in trace[1] and b"BrokenPipeError" in line
-                yield from [] if cancelled else trace
-                trace = []
+            heads += 1
+        elif trace:
+            trace.append(line)
+            errors += not line.startswith(b" ")
+            if errors == heads:
+                yield from [] if _cancelled(trace) else trace
+                trace, heads, errors = [], 0, 0
         elif not any(noise in line for noise in _NOISE):
             yield line
     yield from trace
+
+
+def _cancelled(trace: list[bytes]) -> bool:
+    """Whether these are of workers that could not write, for nobody waited for it."""
+    frames = [line for line in trace if line.startswith(b"  File")]
+    ends = [line for line in trace if not line.startswith((b" ", b"Traceback"))]
+    cut_short = all(b"BrokenPipeError" in line for line in ends)
+    return bool(frames) and b"pyspark/daemon.py" in frames[0] and cut_short

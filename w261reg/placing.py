@@ -1,4 +1,8 @@
-"""Finished files moved to where they belong: all of them or none, and over nothing else."""
+"""Finished files moved to where they belong: all of them or none, and over nothing else.
+
+An exchange that was killed in the middle, which leaves a folder without a model, is undone by the
+next run that writes there.
+"""
 
 import errno
 import os
@@ -7,9 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from w261reg.results import FILES
+from w261reg.results import FILES, MODEL
 
 Move = Callable[[str, str], None]
+# a folder of what is being written, in the one where it is to be; in it, of an exchange, the names
+# of all old files, and those of them that have left
+PARTIAL, NAMES, ASIDE = ".partial-", "replaced", "old"
 # a file system that has no hard links says so by one of these
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
@@ -77,6 +84,30 @@ def exchange(
             with suppress(FileNotFoundError, FileExistsError):  # the one that did not come about
                 move(target, source)
         raise
+
+
+def cut_short(folder: Path) -> list[Path]:
+    """What exchanges that are under way, or were killed, hold of a folder's files."""
+    model = folder / MODEL  # the first to leave, and the last to come
+    if model.is_file() and model.stat().st_size > 0:
+        return []
+    holders = sorted(folder.glob(f"{PARTIAL}*"))
+    return [at for at in holders if (at / NAMES).is_file() and (at / ASIDE / MODEL).is_file()]
+
+
+def put_back(folder: Path) -> None:
+    """Undo exchanges that were killed. Nobody else may be writing to the folder."""
+    for holder in cut_short(folder):
+        old = (holder / NAMES).read_text().splitlines()
+        for name in FILES:  # the model last, so that this can be killed, too
+            source, target = holder / ASIDE / name, folder / name
+            # an empty one is the place of a move that did not come about, without hard links
+            if source.is_file() and not (source.stat().st_size == 0 and target.is_file()):
+                target.parent.mkdir(exist_ok=True)
+                os.replace(source, target)
+            elif name not in old:
+                target.unlink(missing_ok=True)  # one of the new
+        shutil.rmtree(holder, ignore_errors=True)
 
 
 def to_disk(partial: Path) -> None:

@@ -2,8 +2,9 @@
 
 The first signal tells this process's children (Spark's JVM) to end and raises Terminated in the
 main thread, so that whatever is open is closed. A second one, or the end of PATIENCE, kills the
-children and removes what was marked as temporary, at once. Nothing here is in force unless
-`handled` is, and that is the command line's alone: a library must not take a program's signals.
+children and removes what was marked as temporary, at once. The end of spark-submit's JVM, which no
+signal tells of, is taken for SIGTERM. Nothing here is in force unless `handled` is, and that is the
+command line's alone: a library must not take a program's signals.
 """
 
 import atexit
@@ -26,6 +27,7 @@ from w261reg.noise import stopping
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE: Final = 15.0  # seconds that closing may take, of which children may take a part to end
 CHILDREN: Final = 8.0
+ORPHANED: Final = 0.5  # seconds between looks whether the parent is there
 _DEFAULTS: Final = (signal.SIG_DFL, signal.default_int_handler)
 
 
@@ -72,6 +74,23 @@ class _Run:
             if _session(pid) == os.getsid(0):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
+
+    def watch_parent(self) -> None:
+        """End the run with its parent, if that is spark-submit's JVM.
+
+        One that is killed alone leaves the Python program running, which would go on to replace
+        results long after spark-submit has said that it was ended.
+        """
+        if "PYSPARK_GATEWAY_PORT" in os.environ:
+            parent = os.getppid()
+            threading.Thread(target=self._end_without, args=(parent,), daemon=True).start()
+
+    def _end_without(self, parent: int) -> None:
+        while os.getppid() == parent:
+            if self.over.wait(ORPHANED):
+                return
+        if self.came is None:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _watch(self) -> None:
         if not self.over.wait(PATIENCE):
@@ -142,6 +161,7 @@ def handled(last: bool = False) -> Iterator[_Run]:
     before = {number: signal.signal(number, run.handle) for number in ours}
     try:
         with _own_folder(run):
+            run.watch_parent()
             yield run
             if run.came is not None:
                 run.await_children()

@@ -40,7 +40,13 @@ class Ended:
 class Running:
     """A command that runs in a session of its own, with a folder of its own for temporary files."""
 
-    def __init__(self, folder: Path, arguments: Sequence[object], start: Sequence[str] = MODULE):
+    def __init__(
+        self,
+        folder: Path,
+        arguments: Sequence[object],
+        start: Sequence[str] = MODULE,
+        program: Path | str = sys.executable,
+    ):
         self.folder, self.temporary = folder, folder / "tmp"
         self.temporary.mkdir(exist_ok=True)
         left_out = ("PYSPARK_", "SPARK_", "W261REG_", "MASTER", "TMPDIR")
@@ -48,7 +54,7 @@ class Running:
         self.out, self.err = folder / "stdout", folder / "stderr"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, *start, *map(str, arguments)],
+                [program, *start, *map(str, arguments)],
                 env={**kept, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.temporary)},
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
@@ -67,17 +73,38 @@ class Running:
             time.sleep(0.002)
         return False
 
-    def end(self, *numbers: int, pause: float = 0.3) -> Ended:
+    @property
+    def said(self) -> str:
+        """What it said so far: spark-submit joins a Python program's two streams."""
+        return self.out.read_text() + self.err.read_text()
+
+    def python(self) -> int:
+        """The Python program of a spark-submit."""
+        (pid,) = [
+            pid
+            for pid in children(self.process.pid)
+            if b"/jobs/" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        return pid
+
+    def send(self, number: int, to: str = "process") -> None:
+        """A signal to the process, to all of its group (as Ctrl-C), or to the job's Python."""
+        if to == "group":
+            os.killpg(self.process.pid, number)
+        else:
+            os.kill(self.python() if to == "python" else self.process.pid, number)
+
+    def end(self, *numbers: int, pause: float = 0.3, to: str = "process") -> Ended:
         """Send signals, and see what is left a few seconds after the end."""
         began = time.monotonic()
         for number in numbers:
             if self.process.poll() is None:
-                self.process.send_signal(number)
+                self.send(number, to)
                 time.sleep(pause if len(numbers) > 1 else 0.0)
         try:
             code = self.process.wait(PATIENCE)
             seconds = time.monotonic() - began
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 10
             while session_processes(self.process.pid) and time.monotonic() < deadline:
                 time.sleep(0.05)
             left = session_processes(self.process.pid)
@@ -117,17 +144,17 @@ def starts_spark(running: Running) -> bool:
 
 def has_read(running: Running) -> bool:
     """The first pass is over."""
-    return "read 2" in running.err.read_text()
+    return "read 2" in running.said
 
 
 def solves(running: Running) -> bool:
     """The second iteration is over."""
-    return "iteration   2" in running.err.read_text()
+    return "iteration   2" in running.said
 
 
 def solves_some(running: Running) -> bool:
     """An iteration of any fit is over."""
-    return "iteration " in running.err.read_text()
+    return "iteration " in running.said
 
 
 def writes(running: Running) -> bool:

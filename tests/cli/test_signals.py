@@ -23,15 +23,14 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     "evaluate": ("evaluate", "MODEL", "TABLE", "--label", "y", "--master", "local[2]"),
     "check-gradient": ("check-gradient", "TABLE", *FIT),
 }
-# whatever else, it starts Spark
-OF_ALL = ("imports", "starts_spark")
+# until Spark starts, all commands are alike
 MOMENTS = {
-    "train": (*OF_ALL, "has_read", "writes", "has_said"),
+    "train": ("imports", "starts_spark", "has_read", "writes", "has_said"),
     "long": ("solves",),
-    "compare": (*OF_ALL, "has_read", "writes", "has_said"),
-    "predict": (*OF_ALL, "writes", "has_said"),
-    "evaluate": (*OF_ALL, "has_said"),
-    "check-gradient": (*OF_ALL, "has_said"),
+    "compare": ("starts_spark", "has_read", "writes", "has_said"),
+    "predict": ("starts_spark", "writes", "has_said"),
+    "evaluate": ("starts_spark", "has_said"),
+    "check-gradient": ("has_said",),
 }
 
 
@@ -91,33 +90,36 @@ def test_a_signal(tmp_path: Path, command: str, moment: str, number: signal.Sign
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("to", ["process", "group"])
 @pytest.mark.parametrize(
     ("command", "moment"), [(command, moment) for command in MOMENTS for moment in MOMENTS[command]]
 )
-def test_a_signal_soon_after_a_moment(tmp_path: Path, command: str, moment: str, seed: int) -> None:
-    number = SIGNALS[(seed + len(moment)) % len(SIGNALS)]
+def test_a_signal_soon_after_a_moment(tmp_path: Path, command: str, moment: str, to: str) -> None:
+    """To this process, and to its JVM at once, as Ctrl-C is."""
+    seed = len(command) + len(moment) + len(to)
+    number = SIGNALS[seed % len(SIGNALS)]
     running = started(tmp_path, command)
     running.wait_until(getattr(moments, moment))
     time.sleep(seeded(seed, 1.0))
-    check(running.end(number), tmp_path, number)
+    check(running.end(number, to=to), tmp_path, number)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_second_signal(tmp_path: Path, seed: int) -> None:
     """While the first is being obeyed, at any moment: the end is prompt, and as clean."""
     running = started(tmp_path, "long" if seed % 2 else "compare")
     assert running.wait_until(moments.solves if seed % 2 else moments.starts_spark)
-    numbers = SIGNALS[seed % 3], SIGNALS[seed // 3 % 3]
+    numbers = SIGNALS[seed % 3], SIGNALS[(seed + seed // 3) % 3]
     ended = running.end(*numbers, pause=seeded(seed, 1.2))
     check(ended, tmp_path, numbers[0])
     assert ended.seconds < 6.0
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("job", ["train.py", "compare.py"])
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    ("job", "number"), [("train.py", signal.SIGHUP), ("compare.py", signal.SIGTERM)]
+)
 def test_jobs(tmp_path: Path, job: str, number: signal.Signals) -> None:
     (tmp_path / "results").mkdir()
     arguments = COMMANDS["train"][2:]

@@ -1,15 +1,20 @@
 """Submissions to a real master and two workers."""
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.cli import moments
 from tests.cluster.cluster import standalone
+from tests.cluster.processes import EXECUTOR, children
 from tests.jobs.submit import MARK, ROOT, environment, read_model, submit, zip_package
+from tests.jobs.test_submit_signals import check, submitted
 
 pytestmark = [pytest.mark.spark, pytest.mark.cluster]
 
@@ -94,3 +99,21 @@ def test_the_command_line_on_a_cluster(master: str, tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     assert read_model(out)["status"] == "converged"
     assert "WARN" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "to"),
+    [(signal.SIGTERM, "python"), (signal.SIGHUP, "process"), (signal.SIGINT, "group")],
+)
+def test_signals(
+    master: str, package: Path, tmp_path: Path, number: signal.Signals, to: str
+) -> None:
+    """The executors, which no signal reaches, end with the application."""
+    running = submitted(tmp_path, "long", master, ["--py-files", str(package)])
+    assert running.wait_until(moments.solves), running.said
+    assert children(EXECUTOR)
+    check(running.end(number, to=to), tmp_path, number, to)
+    deadline = time.monotonic() + 30
+    while children(EXECUTOR) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not children(EXECUTOR)

@@ -154,6 +154,34 @@ def test_a_jvm_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        Py4JError("Task 0 failed: java.nio.file.NoSuchFileException: /a/blockmgr-1/3f\n\tat org.x"),
+        Py4JError("o\njava.io.FileNotFoundException: /a/spark-2/executor-3/blockmgr-1/0c/x (No s"),
+        FileNotFoundError(2, "No such file or directory", "/a/spark-2/pyspark-4/tmp5"),
+    ],
+)
+def test_a_local_folder_that_is_gone(error: Exception) -> None:
+    """Also where it is the driver's own, into which pyspark writes what it sends to tasks."""
+    says = r"no such file or folder in /a/(spark-2/executor-3/)?(blockmgr-1|spark-2), where Spark"
+    with pytest.raises(ComputeError, match=says) as caught, spark_failures("a pass"):
+        raise error
+    assert "\n" not in str(caught.value)
+
+
+def test_a_disk_of_the_driver_that_is_full() -> None:
+    with pytest.raises(ComputeError, match="No space left"), spark_failures("a pass"):
+        raise OSError(28, "No space left on device", "/a/spark-2/pyspark-4/tmp5")
+
+
+@pytest.mark.parametrize("name", [None, "/a/results/.p.csv.partial-1/p.csv", "t.csv"])
+def test_other_disks_are_not_sparks(name: str | None) -> None:
+    """What is written meanwhile by the driver is another's to tell of."""
+    with pytest.raises(OSError, match="No space left"), spark_failures("the prediction"):
+        raise OSError(28, "No space left on device", name)
+
+
+@pytest.mark.parametrize(
     ("text", "asked", "named"),
     [
         ("Task 0 in stage 3.0 failed 4 times: Python worker exited unexpectedly", [2], 2),

@@ -6,6 +6,10 @@ from contextlib import contextmanager
 
 from w261reg.errors import ComputeError, InputError
 
+# where Spark keeps its own, by java.io.tmpdir or spark.local.dir, and what of it is missing
+_LOCAL = r"/\S*/(?:blockmgr|spark)-[^\s/'\":]*"
+_GONE = re.compile(rf"(?:NoSuchFile|FileNotFound|Errno 2\b).*?({_LOCAL})")
+
 
 @contextmanager
 def spark_failures(what: str, asked: Sequence[int] = ()) -> Iterator[None]:
@@ -24,11 +28,19 @@ def spark_failures(what: str, asked: Sequence[int] = ()) -> Iterator[None]:
 
     try:
         yield
-    except (Py4JError, PySparkException, ConnectionError) as error:  # the last: its JVM is gone
+    except (Py4JError, PySparkException, OSError) as error:
+        if isinstance(error, OSError) and not _is_sparks(error):
+            raise
         text = str(error)
         if (found := re.findall(r"w261reg\.errors\.InputError: (.*)", text)) != []:
             raise InputError(found[-1]) from None
         raise ComputeError(f"{what} failed on Spark: {_cause(text, asked)}") from None
+
+
+def _is_sparks(error: OSError) -> bool:
+    """Whether its JVM is gone, or a disk on which pyspark writes what it sends there."""
+    where = str(error.filename or "")
+    return isinstance(error, ConnectionError) or re.match(_LOCAL, where) is not None
 
 
 def lacks_disk(error: Exception) -> bool:
@@ -42,6 +54,11 @@ def _cause(text: str, asked: Sequence[int] = ()) -> str:
         return (
             f"the executors' Python has no module {missing.group(1)!r}: ship it with --py-files "
             "or a packed environment (see README)"
+        )
+    if gone := _GONE.search(text):
+        return (
+            f"no such file or folder in {gone.group(1)}, where Spark keeps its own: let it have a "
+            "place that nobody empties (spark.local.dir)"
         )
     if "maxResultSize" in text:
         return "the results exceed spark.driver.maxResultSize; raise it"
