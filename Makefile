@@ -43,23 +43,36 @@ test-long: java env ## run the tests that take a quarter of a minute or more eac
 test-cluster: java env ## run the tests that start a cluster of several processes
 	$(BIN)/pytest -m cluster
 
-# What is computed and how, without Spark, files, the command line or reports.
-NUMERIC := tests/aggregators tests/blocks tests/losses tests/penalties tests/solvers $(wildcard tests/test_*.py)
-WITHOUT_SPARK := -m 'not spark and not cluster and not long'
+# What is computed and how, without Spark, files, the command line or reports; and, beside it, what
+# reads and keeps files without them. No processor's kernel has a part in the latter.
+BESIDE := $(addprefix tests/, blocks/test_checksum.py blocks/test_store.py test_files.py test_signals.py test_strangers.py test_trust.py)
+NO_NUMBERS := $(BESIDE) tests/test_architecture.py tests/test_project.py
+FOLDERS := tests tests/aggregators tests/blocks tests/losses tests/penalties tests/solvers
+NUMERIC := $(filter-out $(NO_NUMBERS), $(wildcard $(addsuffix /test_*.py, $(FOLDERS))))
+# no session of Spark is shared within a file, so tests go to whichever process is free
+FREELY := --quiet --durations=3 --numprocesses auto --dist worksteal -m 'not spark and not cluster and not long'
 KERNELS ?= Prescott Sandybridge Haswell SkylakeX
 THREADS ?= 1 2
 test-kernels: env ## run the numerical tests under each of OpenBLAS's kernels that this processor has
-	$(BIN)/python tests/kernels.py --kernels '$(KERNELS)' --threads '$(THREADS)' --quiet --durations=3 $(PARALLEL) $(WITHOUT_SPARK) $(NUMERIC)
+	$(BIN)/python tests/kernels.py --kernels '$(KERNELS)' --threads '$(THREADS)' $(FREELY) $(NUMERIC)
 
 # those of pyenv are there without being on PATH; of one version, one is enough
 PYTHONS ?= python3.11 python3.12 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[123].*/bin/python)
-test-oldest: ## run the numerical tests with the oldest dependencies, on each Python of PYTHONS that is there
-	@found=; for python in $(PYTHONS); do \
+# Spark 3.5, the oldest, is for Pythons before 3.12, and leaves its sockets to the garbage collector
+LEAVES_SOCKETS := -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
+test-oldest: java ## run the numerical tests with the oldest dependencies, on each Python of PYTHONS that is there
+	@found=; making=; failed=; for python in $(PYTHONS); do \
 	  $$python -c '$(NEEDS_PYTHON)' 2>/dev/null || { echo "test-oldest: no $$python here, left out"; continue; }; \
 	  version=$$($$python -c 'import sys; print(*sys.version_info[:2], sep=".")'); \
 	  case " $$found " in *" $$version "*) continue;; esac; \
-	  found="$$found $$version"; echo "== Python $$version"; \
-	  tests/oldest.sh $$python .oldest/$$version --quiet --durations=3 $(PARALLEL) $(WITHOUT_SPARK) $(NUMERIC) || exit 1; \
+	  tests/oldest.sh $$python .oldest/$$version & \
+	  found="$$found $$version"; making="$$making $$!"; \
+	done; \
+	for one in $$making; do wait $$one || failed=yes; done; test -z "$$failed" || exit 1; \
+	for version in $$found; do \
+	  echo "== Python $$version"; cat .oldest/$$version/oldest.txt; \
+	  .oldest/$$version/bin/python -m pytest $(FREELY) $(NUMERIC) $(BESIDE) || exit 1; \
+	  test $$version != 3.11 || .oldest/$$version/bin/python -m pytest --quiet --durations=3 $(LEAVES_SOCKETS) -m spark tests/spark/test_same_bits.py || exit 1; \
 	done; test "$$found"
 
 # Several hours at full size; SCALE=0.01 tries it out in about half an hour. Goes on where it stopped.

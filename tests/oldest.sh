@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Tests with the oldest dependencies that pyproject.toml allows, on one Python: `make test-oldest`.
-# Usage: oldest.sh PYTHON FOLDER [pytest's arguments]
+# Makes an environment of the oldest dependencies that pyproject.toml allows, and of today's tools for
+# tests, on one Python; oldest.txt in it lists them: `make test-oldest`.
+# Usage: oldest.sh PYTHON FOLDER
 set -euo pipefail
 python=$1 folder=$2
-shift 2
 
 "$python" -m venv --clear "$folder"
 "$folder/bin/pip" install --quiet --disable-pip-version-check uv
@@ -14,5 +14,3 @@ for name in numpy scipy pandas pyarrow matplotlib; do install+=(--only-binary "$
 "$folder/bin/uv" pip freeze --python "$folder/bin/python" | grep -v -e '^w261reg' -e '^uv=' >"$folder/oldest.txt"
 # what tests with is today's, and must leave the rest as it is
 "${install[@]}" --constraint "$folder/oldest.txt" --editable '.[spark,dev]'
-cat "$folder/oldest.txt"
-exec "$folder/bin/python" -m pytest "$@"

@@ -1,5 +1,6 @@
 """How far to go along a direction: Armijo's rule, several steps a pass."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from w261reg.evaluation import Evaluation, rounding_of, shortest_subgradient
 from w261reg.objective import Objective
+from w261reg.solvers.in_basis import newton_step
 
 Array = NDArray[np.float64]
 
@@ -92,7 +94,7 @@ def _within_rounding(objective: Objective, ray: Ray) -> tuple[Evaluation, float]
     if not smaller:
         return None
     gradients = [shortest_subgradient(trial, objective.kink) for trial in trials]
-    best = min(smaller, key=lambda i: float(np.linalg.norm(gradients[i])))
+    best = min(smaller, key=lambda i: _length(ray.start, gradients[i]))
     # side by side rows add up in another order, which may be all that is smaller
     after = objective.evaluate(trials[best].theta, ray.order, ray.label)
     return (after, float(lengths[best])) if _accepts(ray, after) else None
@@ -113,13 +115,29 @@ def _accepts(ray: Ray, trial: Evaluation) -> bool:
         return True
     if not trial.objective <= now.objective + rounding:
         return False
-    enough = 0.5 if now.residual <= now.blurred else 0.9 if ray.order == 2 else 1.0
+    # a loss whose l'' has no bound has gradients of unknown rounding, which proves no blur
+    blurred = now.residual <= now.blurred < math.inf
+    enough = 0.5 if blurred else 0.9 if ray.order == 2 else 1.0
     if trial.residual < enough * now.residual:
         return True
     # the residual is a maximum, which may rise for a moment where the gradient as a whole shrinks
-    less = 0.9 if ray.order == 2 else 0.999
-    shrinks = np.linalg.norm(trial.gradient) < less * np.linalg.norm(now.gradient)
-    return bool(shrinks and now.residual > now.blurred)
+    less, length = (0.9 if ray.order == 2 else 0.999), _length(now, now.gradient)
+    if now.curved is not None:
+        blurred, less = False, 0.5 if length <= now.curved.blur else less
+    return not blurred and _length(now, trial.gradient) < less * length
+
+
+def _length(now: Evaluation, gradient: Array) -> float:
+    """Of a gradient in theta (p,); in a basis of the rows that which H^-1 at the start gives it.
+
+    That is the root of twice the decrease that a quadratic with this gradient promises (natural
+    monotonicity: Deuflhard, *Newton Methods for Nonlinear Problems*, 2.1). In theta the slope along
+    all of some collinear features hides those along their differences: where features are 1e12, its
+    rounding alone is larger than theirs, and says nothing of how far F has to go.
+    """
+    if now.curved is None:
+        return float(np.linalg.norm(gradient))
+    return math.sqrt(max(0.0, -float(gradient @ newton_step(now.curved, gradient).x)))
 
 
 def hopeless(now: Evaluation, slope: float) -> bool:
