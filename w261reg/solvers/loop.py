@@ -14,6 +14,7 @@ from w261reg.evaluation import Evaluation, rounding_of
 from w261reg.objective import Objective
 from w261reg.solvers import flat
 from w261reg.solvers.base import Solver, State
+from w261reg.solvers.basis_bounds import sees
 from w261reg.solvers.certificates import suboptimality_bound
 from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
 from w261reg.solvers.existence import Existence, existence, separates_every_row
@@ -148,15 +149,18 @@ def _minimise(
         ended = _ended(solver, state, first) if now.finite else (Status.DIVERGED, NO_NUMBER)
         if state.stalled or (ended and ended[0] is Status.CONVERGED):
             # a small gradient says nothing of directions in which the rows hardly vary
-            if now.hessian is None and objective.suspect and objective.p <= MAX_HESSIAN_FEATURES:
+            collinear = objective.suspect or objective.basis is not None
+            if now.hessian is None and collinear and objective.p <= MAX_HESSIAN_FEATURES:
                 second = objective.evaluate(now.theta, 2, "collinear features")
-                now = replace(now, hessian=second.hessian)
+                now = replace(now, hessian=second.hessian, curved=second.curved)
             now = objective.sharpened(now, settled=True)
             if now is not state.evaluation:
                 state = replace(state, evaluation=now, stalled="")
                 ended = _ended(solver, state, first)
         if state.stalled and ended is None:
             ended = _to_rounding(objective, now)
+        if ended and ended[0] is Status.CONVERGED and _says_nothing(objective, now):
+            ended = None
         separates = not objective.coercive and objective.loss.may_separate
         # larger weights cost nothing only where there is no penalty at all
         if separates and objective.unpenalised and separates_every_row(objective, now):
@@ -220,6 +224,18 @@ def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str
     if now.objective > first.objective + 1e6 * max(first.objective, 1e-300):
         return Status.DIVERGED, "the objective grows without bound: the step size is too long"
     return None
+
+
+def _says_nothing(objective: Objective, now: Evaluation) -> bool:
+    """Whether a gradient that is small but for rounding comes without the proof that it should have.
+
+    A basis puts slopes of up to MOST_ROUNDING down to rounding. Near an optimum that is no more
+    than its square of F, and proven. Elsewhere F may hardly bend along such a slope: where one far
+    row is all but fitted, its slope and its curvature vanish alike, and it holds all others.
+    """
+    if now.curved is None or not objective.loss.self_concordant:
+        return False
+    return sees(objective, now.curved) and suboptimality_bound(objective, now) is None
 
 
 def _to_rounding(objective: Objective, now: Evaluation) -> tuple[Status, str] | None:
