@@ -18,18 +18,21 @@ Array = NDArray[np.float64]
 MIXTURES, SMALL_GAP = 40, 1e-9
 
 
-def suboptimality_bound(objective: Objective, evaluation: Evaluation) -> float | None:
-    """The smallest proven bound of F - F* that costs no pass; None where none is known."""
-    bounds = [
-        bound
-        for bound in (
-            _gap(objective, evaluation),
-            _quadratic(objective, evaluation),
-            _self_concordant(objective, evaluation),
-            evaluation.gap,
-        )
-        if bound is not None and math.isfinite(bound)
-    ]
+def suboptimality_bound(
+    objective: Objective, evaluation: Evaluation, flat: bool = True
+) -> float | None:
+    """The smallest proven bound of F - F* that costs no pass; None where none is known.
+
+    Args:
+        objective, evaluation: what was minimised, and where.
+        flat: whether the directions that a basis of the rows leaves out are taken for flat, as they
+            are in floating point. Else proofs in such a basis do not count.
+    """
+    proofs = [_gap(objective, evaluation), evaluation.gap]
+    curved = evaluation.curved
+    if flat or curved is None or not curved.basis.flat.shape[1]:
+        proofs += [_quadratic(objective, evaluation), _self_concordant(objective, evaluation)]
+    bounds = [bound for bound in proofs if bound is not None and math.isfinite(bound)]
     least, stored = _least(objective), _stored(objective, evaluation)
     if evaluation.objective == least:
         bounds.append(0.0)

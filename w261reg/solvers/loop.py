@@ -227,7 +227,7 @@ def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str
 
 
 def _says_nothing(objective: Objective, now: Evaluation) -> bool:
-    """Whether a gradient that is small but for rounding comes without the proof that it should have.
+    """Whether a gradient that is small but for rounding lacks the proof that comes with it.
 
     A basis puts slopes of up to MOST_ROUNDING down to rounding. Near an optimum that is no more
     than its square of F, and proven. Elsewhere F may hardly bend along such a slope: where one far
@@ -324,9 +324,12 @@ def _result(
     intercept = objective.coordinates.intercept(evaluation.theta)
     if not (np.isfinite(w).all() and np.isfinite(intercept).all()):
         status, message = Status.DIVERGED, "the coefficients left the range of numbers"
+    solved = status in (Status.CONVERGED, Status.MAX_ITER)
+    bound = suboptimality_bound(objective, evaluation) if solved else None
+    if bound is not None:
+        bound = suboptimality_bound(objective, evaluation, flat.exactly(objective))
     # a proof that an optimum exists, or a step that was not taken, may have cost passes since
     history[-1] = replace(history[-1], passes=objective.dataset.passes)
-    solved = status in (Status.CONVERGED, Status.MAX_ITER)
     note = flat.note(objective, evaluation) if solved else ""
     if status is Status.DIVERGED:
         note = solver.caution(objective)
@@ -337,7 +340,7 @@ def _result(
         status=status,
         message="; ".join(filter(None, [message, note, numerical])),
         evaluation=evaluation,
-        suboptimality_bound=suboptimality_bound(objective, evaluation) if solved else None,
+        suboptimality_bound=bound,
         condition_number=state.condition if np.isfinite(state.condition) else None,
         n_iter=n_iter,
         history=tuple(history),
