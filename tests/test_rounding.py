@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import sparse
 
 from tests.problems import Problem, objective_of, summary_of
 from w261reg import train
@@ -174,3 +175,33 @@ def test_strengths_below_the_tolerance_are_solved_or_not_called_converged() -> N
         )
         near = model.objective <= longer.objective * (1 + 1e-6)
         assert near or model.status != "converged"
+
+
+def test_sparse_moments_are_known_to_what_was_subtracted() -> None:
+    """Sparse rows are centred as sums: one row of nearly all the weight, far from 0 beside its
+    distance from the mean, leaves few digits, and a proof must say so."""
+    for seed in [*range(40), 220]:
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(16, 1))
+        y = 0.1 * x[:, 0] + rng.normal(size=16)
+        weight = 10.0 ** rng.uniform(-12, 12, 16)
+        least = least_squares_exactly(x[:, 0], y, weight)
+        for rows in (x, sparse.csr_array(x)):
+            model = train(rows, y, weight=weight, loss="mse", convention="canonical")
+            assert model.suboptimality_bound is not None
+            gap = abs(float(Fraction(model.objective) - least))
+            assert gap <= model.suboptimality_bound
+
+
+def least_squares_exactly(x: Array, y: Array, weight: Array) -> Fraction:
+    """Half of the least mean square of y - w x - b."""
+    a, c, s = (list(map(Fraction, values.tolist())) for values in (x, y, weight))
+    total = sum(s, Fraction(0))
+
+    def mean(values: list[Fraction]) -> Fraction:
+        return sum((u * v for u, v in zip(s, values, strict=True)), Fraction(0)) / total
+
+    x_mean, y_mean = mean(a), mean(c)
+    along, own = [v - x_mean for v in a], [v - y_mean for v in c]
+    covariance = mean([u * v for u, v in zip(along, own, strict=True)])
+    return (mean([v * v for v in own]) - covariance**2 / mean([v * v for v in along])) / 2

@@ -45,8 +45,9 @@ def test_against_integers(seed: int, sparse: bool) -> None:
     elif kind == 3:  # a factor, whose levels sum to the column of ones
         x = np.column_stack([np.eye(3)[rng.integers(0, 3, m)], x[:, :1]])
     elif kind == 4:
-        x = 2.0 ** rng.integers(-1000, 1000, (m, n))
-    x = x * (rng.random(x.shape) < 0.7) if sparse else x
+        x = np.ldexp(1.0, rng.integers(-1000, 1000, (m, n)))
+    if sparse:
+        x = np.where(rng.random(x.shape) < 0.7, x, 0.0)
     for intercept in (False, True):
         for cuts in (1, 4):
             assert rank_of(x, intercept, cuts, sparse) == true_rank(x, intercept)

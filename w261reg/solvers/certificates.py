@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from w261reg.evaluation import Evaluation, rounding_of, shortest_subgradient
 from w261reg.objective import Objective
 from w261reg.rounding import EPS
-from w261reg.solvers.basis_bounds import decrement, radius2
+from w261reg.solvers.basis_bounds import decrement
+from w261reg.solvers.basis_bounds import radius2 as radius2_in
 from w261reg.solvers.linear import null_threshold
 
 Array = NDArray[np.float64]
@@ -16,6 +17,8 @@ Array = NDArray[np.float64]
 
 # the best of this many mixtures is sought where a gap is more than this share of the loss
 MIXTURES, SMALL_GAP = 40, 1e-9
+# a sum's terms are products that have been rounded themselves: so many times what one rounding does
+SUMMED = 4
 
 
 def suboptimality_bound(
@@ -39,7 +42,7 @@ def suboptimality_bound(
     if not bounds or stored is None:
         return None
     # a proof is about F at this theta, of which the objective is known to rounding only
-    rounding = max(rounding_of(evaluation.objective), evaluation.rounding)
+    rounding = max(rounding_of(evaluation.objective), SUMMED * evaluation.rounding)
     return min(*bounds, evaluation.objective - least) + rounding + stored
 
 
@@ -203,6 +206,13 @@ def _quadratic(objective: Objective, evaluation: Evaluation) -> float | None:
     return 0.5 * float(np.sum(along**2 / values))
 
 
+def regular(evaluation: Evaluation) -> bool:
+    """Whether all eigenvalues of the Hessian are known to some digits."""
+    assert evaluation.hessian is not None
+    values, _ = _scaled_eigen(evaluation.hessian)
+    return bool((values > _uncertain(values)).all())
+
+
 def _scaled_eigen(matrix: Array) -> tuple[Array, Array]:
     """Eigenvalues (p,) of the matrix scaled to a unit diagonal, and V (p, p) with V'HV diagonal and
     of these values: H^-1 = V diag(1/values) V'."""
@@ -239,7 +249,7 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
         return None
     if evaluation.curved is not None:
         squared = decrement(objective, evaluation, evaluation.curved)
-        reach2 = radius2(objective, evaluation.curved)
+        reach2 = radius2_in(objective, evaluation.curved)
         if squared is None or reach2 is None:
             return None
         return _bach(squared, reach2, objective.coercive)
@@ -255,9 +265,12 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
         g = balanced
     else:
         return None
-    inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
-    delta2 = float(g @ inverse @ g)
-    return _bach(delta2, _largest_radius2(objective, np.abs(inverse)), objective.coercive)
+    # a Hessian of next to nothing has an inverse beyond numbers: that proves nothing
+    with np.errstate(over="ignore", invalid="ignore"):
+        inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
+        delta2 = float(g @ inverse @ g)
+        radius2 = _largest_radius2(objective, np.abs(inverse))
+    return _bach(delta2, radius2, objective.coercive)
 
 
 def _bach(delta2: float, radius2: float, coercive: bool) -> float | None:

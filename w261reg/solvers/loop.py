@@ -15,7 +15,7 @@ from w261reg.objective import Objective
 from w261reg.solvers import flat
 from w261reg.solvers.base import Solver, State
 from w261reg.solvers.basis_bounds import sees
-from w261reg.solvers.certificates import suboptimality_bound
+from w261reg.solvers.certificates import regular, suboptimality_bound
 from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
 from w261reg.solvers.existence import Existence, existence, separates_every_row
 from w261reg.solvers.second_order import Newton
@@ -31,6 +31,10 @@ NO_NUMBER = "the objective left the range of numbers"
 
 # an objective within so many times its own rounding of the minimum is as good as the minimum
 TO_ROUNDING = 64
+# of the objective: what a proof leaves open where a residual is within `tol`, at most
+PROVEN = 1e-6
+# of a feature's variance, for one row
+MUCH = 0.25
 
 
 class Status(enum.StrEnum):
@@ -149,9 +153,9 @@ def _minimise(
         ended = _ended(solver, state, first) if now.finite else (Status.DIVERGED, NO_NUMBER)
         if state.stalled or (ended and ended[0] is Status.CONVERGED):
             # a small gradient says nothing of directions in which the rows hardly vary
-            collinear = objective.suspect or objective.basis is not None
-            if now.hessian is None and collinear and objective.p <= MAX_HESSIAN_FEATURES:
-                second = objective.evaluate(now.theta, 2, "collinear features")
+            doubtful = objective.suspect or objective.basis is not None or _held(objective)
+            if now.hessian is None and doubtful and objective.p <= MAX_HESSIAN_FEATURES:
+                second = objective.evaluate(now.theta, 2, "collinear features or a far row")
                 now = replace(now, hessian=second.hessian, curved=second.curved)
             now = objective.sharpened(now, settled=True)
             if now is not state.evaluation:
@@ -221,21 +225,41 @@ def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str
     now = state.evaluation
     if now.residual <= solver.tol:
         return Status.CONVERGED, f"the residual is {now.residual:.2g}, within tol = {solver.tol:g}"
-    if now.objective > first.objective + 1e6 * max(first.objective, 1e-300):
+    if (now.objective - first.objective) / 1e6 > max(first.objective, 1e-300):
         return Status.DIVERGED, "the objective grows without bound: the step size is too long"
     return None
 
 
-def _says_nothing(objective: Objective, now: Evaluation) -> bool:
-    """Whether a gradient that is small but for rounding lacks the proof that comes with it.
-
-    A basis puts slopes of up to MOST_ROUNDING down to rounding. Near an optimum that is no more
-    than its square of F, and proven. Elsewhere F may hardly bend along such a slope: where one far
-    row is all but fitted, its slope and its curvature vanish alike, and it holds all others.
-    """
-    if now.curved is None or not objective.loss.self_concordant:
+def _held(objective: Objective) -> bool:
+    """Whether one row may hold the others of a penalised classifier, see `_says_nothing`: it has a
+    large part of some feature's variance."""
+    if not (objective.coercive and objective.loss.self_concordant):
         return False
-    return sees(objective, now.curved) and suboptimality_bound(objective, now) is None
+    summary, active = objective.summary, objective.coordinates.active
+    mean, sd = summary.mean[active], summary.sd()[active]
+    furthest = np.maximum(summary.high[active] - mean, mean - summary.low[active])
+    return bool((furthest > np.sqrt(summary.rows * MUCH) * sd).any())
+
+
+def _says_nothing(objective: Objective, now: Evaluation) -> bool:
+    """Whether a gradient is small without the proof that comes with it near an optimum.
+
+    Where one far row is all but fitted, its slope and its curvature vanish alike, and it holds all
+    others, whose slopes are small beside that row's size, or are put down to rounding in a basis.
+    Near an optimum a Hessian proves that such a slope costs no more than its square. Without a
+    penalty `_certify` asks for that proof anyway.
+    """
+    if now.hessian is None or not (objective.coercive and objective.loss.self_concordant):
+        return False
+    if now.curved is not None:
+        told = sees(objective, now.curved)
+    else:
+        told = regular(now) or (objective.smooth and objective.coercive)
+    if not told:
+        return False
+    bound = suboptimality_bound(objective, now)
+    enough = max(PROVEN * abs(now.objective), TO_ROUNDING * now.rounding)
+    return bound is None or not bound <= enough
 
 
 def _to_rounding(objective: Objective, now: Evaluation) -> tuple[Status, str] | None:
