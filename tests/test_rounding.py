@@ -205,3 +205,38 @@ def least_squares_exactly(x: Array, y: Array, weight: Array) -> Fraction:
     along, own = [v - x_mean for v in a], [v - y_mean for v in c]
     covariance = mean([u * v for u, v in zip(along, own, strict=True)])
     return (mean([v * v for v in own]) - covariance**2 / mean([v * v for v in along])) / 2
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e8])
+@pytest.mark.parametrize("penalty", [0.0, 1e-4])
+def test_where_rounding_of_the_rows_ends_a_fit_it_has_converged(
+    offset: float, penalty: float
+) -> None:
+    """Far from 0 without an intercept: no step is seen to descend, and that is proven of all."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(40, 2))
+        y = (x @ rng.normal(size=2) + rng.logistic(size=40) > 0).astype(float)
+        x += offset
+        for loss in ("mse", "bxe"):
+            given = {"loss": loss, "reg_param": penalty, "standardization": False}
+            model = train(x, y, fit_intercept=False, convention="canonical", **given)
+            assert model.status == "converged"
+            bound = model.suboptimality_bound
+            assert bound is not None and bound <= 1e-6 * model.objective
+            if loss == "mse":
+                gap = Fraction(model.objective) - ridge_exactly(x, y, penalty)
+                assert abs(float(gap)) <= bound
+
+
+def ridge_exactly(x: Array, y: Array, l2: float) -> Fraction:
+    """The least mean of (y - x'w)^2/2 + l2 |w|^2/2 of two features, in fractions."""
+    (a, b), c, m = (exact(x[:, 0]), exact(x[:, 1])), exact(y), len(y)
+
+    def mean(u: list[Fraction], v: list[Fraction]) -> Fraction:
+        return sum((p * q for p, q in zip(u, v, strict=True)), Fraction(0)) / m
+
+    aa, ab, bb = mean(a, a) + Fraction(l2), mean(a, b), mean(b, b) + Fraction(l2)
+    ay, by = mean(a, c), mean(b, c)
+    explained = (ay * ay * bb - 2 * ay * by * ab + by * by * aa) / (aa * bb - ab * ab)
+    return (mean(c, c) - explained) / 2

@@ -269,7 +269,9 @@ def _to_rounding(objective: Objective, now: Evaluation) -> tuple[Status, str] | 
     is a residual above any `tol`.
     """
     bound = suboptimality_bound(objective, now)
-    if bound is None or not bound <= TO_ROUNDING * rounding_of(now.objective):
+    # what rounding of the rows' sums may have done is known, too, and no step can see beyond it
+    known = min(TO_ROUNDING * now.rounding, PROVEN * abs(now.objective))
+    if bound is None or not bound <= max(TO_ROUNDING * rounding_of(now.objective), known):
         return None
     return (
         Status.CONVERGED,
