@@ -227,6 +227,11 @@ def _uncertain(values: Array) -> float:
     return 1e3 * null_threshold(values)
 
 
+def hessian_proves(objective: Objective) -> bool:
+    """Whether a Hessian near an optimum proves a bound: `_self_concordant` holds."""
+    return objective.loss.self_concordant and _parabolic(objective)
+
+
 def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | None:
     """The bound for logistic loss, whose third derivative its second bounds.
 
@@ -241,7 +246,7 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
     H is as good as none. Under L1 alone it does see them, without curvature: g is then the shortest
     of the subgradients that have no part there.
     """
-    if not objective.loss.self_concordant or not _parabolic(objective):
+    if not hessian_proves(objective):
         return None
     if objective.p == 0:
         return 0.0  # nothing to choose

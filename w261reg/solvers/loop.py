@@ -15,7 +15,7 @@ from w261reg.objective import Objective
 from w261reg.solvers import flat
 from w261reg.solvers.base import Solver, State
 from w261reg.solvers.basis_bounds import sees
-from w261reg.solvers.certificates import regular, suboptimality_bound
+from w261reg.solvers.certificates import hessian_proves, regular, suboptimality_bound
 from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
 from w261reg.solvers.existence import Existence, existence, separates_every_row
 from w261reg.solvers.second_order import Newton
@@ -233,7 +233,7 @@ def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str
 def _held(objective: Objective) -> bool:
     """Whether one row may hold the others of a penalised classifier, see `_says_nothing`: it has a
     large part of some feature's variance."""
-    if not (objective.coercive and objective.loss.self_concordant):
+    if not (objective.coercive and hessian_proves(objective)):
         return False
     summary, active = objective.summary, objective.coordinates.active
     mean, sd = summary.mean[active], summary.sd()[active]
@@ -249,7 +249,7 @@ def _says_nothing(objective: Objective, now: Evaluation) -> bool:
     Near an optimum a Hessian proves that such a slope costs no more than its square. Without a
     penalty `_certify` asks for that proof anyway.
     """
-    if now.hessian is None or not (objective.coercive and objective.loss.self_concordant):
+    if now.hessian is None or not (objective.coercive and hessian_proves(objective)):
         return False
     if now.curved is not None:
         told = sees(objective, now.curved)
