@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 # the best of this many mixtures is sought where a gap is more than this share of the loss
 MIXTURES, SMALL_GAP = 40, 1e-9
 # a sum's terms are products that have been rounded themselves: so many times what one rounding does
-SUMMED = 4
+SUMMED = 2
 
 
 def suboptimality_bound(
