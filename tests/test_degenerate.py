@@ -126,6 +126,17 @@ def test_labels_within_range_are_answered(size: float) -> None:
     assert train(X, RESPONSE * size, loss="mse", reg_param=0.1).status == "converged"
 
 
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_the_largest_labels_are_answered(penalty: str) -> None:
+    """Their objective is a number, and a million times that is not."""
+    given: dict[str, Any] = {"loss": "mse", "convention": "canonical", **PENALTIES[penalty]}
+    given["elastic_net_param"] = 0.0
+    plain = train(X, RESPONSE, **given)
+    model = train(X, RESPONSE * 2e151, **given)
+    assert model.status == "converged"
+    np.testing.assert_allclose(model.weights / 2e151, plain.weights, rtol=1e-9)
+
+
 @pytest.mark.parametrize("size", [1e-150, 1e-100, 1e100, 1e150])
 def test_sigmas_that_no_sum_can_hold_are_refused(size: float) -> None:
     with pytest.raises(InputError, match=r"sigma column 'sigma': the sum of weight / sigma\^2 is"):

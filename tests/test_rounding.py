@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import sparse
 
 from tests.problems import Problem, objective_of, summary_of
 from w261reg import train
@@ -174,3 +175,68 @@ def test_strengths_below_the_tolerance_are_solved_or_not_called_converged() -> N
         )
         near = model.objective <= longer.objective * (1 + 1e-6)
         assert near or model.status != "converged"
+
+
+def test_sparse_moments_are_known_to_what_was_subtracted() -> None:
+    """Sparse rows are centred as sums: one row of nearly all the weight, far from 0 beside its
+    distance from the mean, leaves few digits, and a proof must say so."""
+    for seed in [*range(40), 220, 610, 831]:
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(16, 1))
+        y = 0.1 * x[:, 0] + rng.normal(size=16)
+        weight = 10.0 ** rng.uniform(-12, 12, 16)
+        least = least_squares_exactly(x[:, 0], y, weight)
+        for rows in (x, sparse.csr_array(x)):
+            model = train(rows, y, weight=weight, loss="mse", convention="canonical")
+            assert model.suboptimality_bound is not None
+            gap = abs(float(Fraction(model.objective) - least))
+            assert gap <= model.suboptimality_bound
+
+
+def least_squares_exactly(x: Array, y: Array, weight: Array) -> Fraction:
+    """Half of the least mean square of y - w x - b."""
+    a, c, s = (list(map(Fraction, values.tolist())) for values in (x, y, weight))
+    total = sum(s, Fraction(0))
+
+    def mean(values: list[Fraction]) -> Fraction:
+        return sum((u * v for u, v in zip(s, values, strict=True)), Fraction(0)) / total
+
+    x_mean, y_mean = mean(a), mean(c)
+    along, own = [v - x_mean for v in a], [v - y_mean for v in c]
+    covariance = mean([u * v for u, v in zip(along, own, strict=True)])
+    return (mean([v * v for v in own]) - covariance**2 / mean([v * v for v in along])) / 2
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e8])
+@pytest.mark.parametrize("penalty", [0.0, 1e-4])
+def test_where_rounding_of_the_rows_ends_a_fit_it_has_converged(
+    offset: float, penalty: float
+) -> None:
+    """Far from 0 without an intercept: no step is seen to descend, and that is proven of all."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(40, 2))
+        y = (x @ rng.normal(size=2) + rng.logistic(size=40) > 0).astype(float)
+        x += offset
+        for loss in ("mse", "bxe"):
+            given = {"loss": loss, "reg_param": penalty, "standardization": False}
+            model = train(x, y, fit_intercept=False, convention="canonical", **given)
+            assert model.status == "converged"
+            bound = model.suboptimality_bound
+            assert bound is not None and bound <= 1e-6 * model.objective
+            if loss == "mse":
+                gap = Fraction(model.objective) - ridge_exactly(x, y, penalty)
+                assert abs(float(gap)) <= bound
+
+
+def ridge_exactly(x: Array, y: Array, l2: float) -> Fraction:
+    """The least mean of (y - x'w)^2/2 + l2 |w|^2/2 of two features, in fractions."""
+    (a, b), c, m = (exact(x[:, 0]), exact(x[:, 1])), exact(y), len(y)
+
+    def mean(u: list[Fraction], v: list[Fraction]) -> Fraction:
+        return sum((p * q for p, q in zip(u, v, strict=True)), Fraction(0)) / m
+
+    aa, ab, bb = mean(a, a) + Fraction(l2), mean(a, b), mean(b, b) + Fraction(l2)
+    ay, by = mean(a, c), mean(b, c)
+    explained = (ay * ay * bb - 2 * ay * by * ab + by * by * aa) / (aa * bb - ab * ab)
+    return (mean(c, c) - explained) / 2

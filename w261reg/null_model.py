@@ -208,6 +208,12 @@ class NullModel:
         both = summary.second_moments(exponent, centred=self.fit_intercept)
         return both[np.ix_(active, active)], both[active, -1]
 
+    def rounded_moments(self) -> Array:
+        """Roots of what rounding of `scaled_moments` is a share of, too: (n_active,)."""
+        exponent = np.zeros(self.coordinates.n_features + 1, dtype=np.int64)
+        exponent[self.coordinates.active] = self.coordinates.exponent
+        return self.summary.rounded(exponent)[self.coordinates.active]
+
     def y_square(self) -> float:
         """The label's second moment: its variance with an intercept, else E[y^2]."""
         mean = 0.0 if self.fit_intercept else self.summary.y_mean

@@ -60,6 +60,7 @@ class Objective(Posed):
         plain: whether they are known to have not.
         varied: whether rows move along the directions that the basis leaves out; None where no pass
             told it yet.
+        flat: whether they are flat without rounding, once a pass has decided that.
         announce: what to do with a line for the log.
     """
 
@@ -85,11 +86,12 @@ class Objective(Posed):
         self.basis: Basis | None = None
         self.plain = False
         self.varied: bool | None = None
+        self.flat: bool | None = None
         self.announce: Callable[[str], None] = lambda _: None
 
     def move(self, coordinates: Coordinates) -> None:
         super().move(coordinates)
-        self.basis, self.plain, self.varied = None, False, None
+        self.basis, self.plain, self.varied, self.flat = None, False, None, None
 
     def take_gram(self, label: str) -> None:
         """Get the Gram matrix where the first pass did not compute it: one pass."""

@@ -161,10 +161,17 @@ class Posed:
         size, to = np.abs(u), self.coordinates
         with np.errstate(over="ignore", invalid="ignore"):
             terms = y_square + float(size @ (np.abs(moments) @ size) + 2 * np.abs(xy) @ size)
+            rounded = self.null.rounded_moments()
+            moved = float(rounded @ size)
+            terms += moved * (moved + 2 * math.sqrt(y_square))
+            # covariances with the label are centred as sums, whatever the block
+            about = self.rounding.size[:n]
+            terms += 2 * float(about @ size) * math.sqrt(y_square)
             y_mean = self.summary.y_mean * self.fit_intercept
             terms += EPS * y_mean**2
             sizes = np.sqrt(np.maximum(np.diagonal(moments), 0.0))
             of_slopes = sizes * (float(sizes @ size) + math.sqrt(y_square))
+            of_slopes += rounded * moved + (rounded + about) * math.sqrt(y_square)
         blur = EPS * to.extended(of_slopes, abs(y_mean))
         hessian = self.null.with_intercept(moments) if order == 2 else None
         return self._evaluation(theta, value, gradient, hessian, np.inf, EPS * terms, blur)

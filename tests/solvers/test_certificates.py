@@ -8,10 +8,10 @@ import pytest
 
 from tests.checks import PROOFS, check_bounds
 from tests.problems import Problem, objective_of
-from w261reg.evaluation import Evaluation
+from w261reg.evaluation import Evaluation, rounding_of
 from w261reg.objective import Objective
 from w261reg.solvers import SOLVERS, Status, minimise
-from w261reg.solvers.certificates import _gap
+from w261reg.solvers.certificates import _gap, _quadratic, suboptimality_bound
 from w261reg.solvers.existence import Existence, existence
 
 
@@ -98,6 +98,20 @@ def test_bound_is_tight_at_the_answer(solver: str, penalty: str) -> None:
         assert result.status is Status.CONVERGED
         assert result.suboptimality_bound is not None
         assert 0 < result.suboptimality_bound < 1e-9 * max(1, result.evaluation.objective)
+
+
+@pytest.mark.parametrize("penalty", ["none", "l2"])
+def test_the_rounding_of_the_objective_adds_to_a_proof(penalty: str) -> None:
+    """A parabola's bound is its gap: the objective's own rounding would make it a false one."""
+    for seed in range(20):
+        objective = objective_of(random_problem(seed, "mse", penalty))
+        for at in early_answers(objective):
+            exact = _quadratic(objective, at)
+            bound = suboptimality_bound(objective, at)
+            if exact is None or bound is None or at.gap is not None:
+                continue
+            least = min(exact, _gap(objective, at) or np.inf, at.objective)
+            assert bound >= least + rounding_of(at.objective)
 
 
 def test_gap_by_hand() -> None:

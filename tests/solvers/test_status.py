@@ -524,3 +524,25 @@ def test_a_class_of_next_to_no_weight_has_no_false_proof(share: float, minority:
     assert result.evaluation.objective <= null * (1 + 1e-9)
     if result.suboptimality_bound is not None:  # F is not negative
         assert result.suboptimality_bound <= null
+
+
+@pytest.mark.parametrize("size", [1e6, 1e9, 1e11, 1e13])
+@pytest.mark.parametrize("name", ["auto", "lbfgs", "sampled"])
+def test_a_far_row_in_several_columns_ends_no_fit_early(name: str, size: float) -> None:
+    """It makes them collinear, and while it is being fitted the other rows hardly bend the loss."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 3))
+    y = (2 * x @ rng.normal(size=3) + rng.logistic(size=30) > 0).astype(float)
+    given: dict[str, Any] = {"loss": "bxe", "reg_param": 1e-3, "standardization": False}
+    given["convention"] = "canonical"
+    others = train(x[1:], y[1:], **given)
+    w, b = np.asarray(others.weights), float(others.intercept)
+    # the far row is on the right side of the others' model already
+    x[0], y[0] = size, float(w.sum() > 0)
+    z = x @ w + b
+    known = np.mean(np.logaddexp(0.0, z) - y * z) + 0.5e-3 * w @ w
+    model = train(x, y, solver=name, **given)
+    assert model.suboptimality_bound is None or (
+        model.objective - known <= model.suboptimality_bound
+    )
+    assert model.status != "converged" or model.objective <= known + 1e-9

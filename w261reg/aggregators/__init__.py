@@ -7,6 +7,7 @@ from w261reg.aggregators.curvature import Bends, Curvature
 from w261reg.aggregators.descent import Descend, Trail
 from w261reg.aggregators.directions import AlongDirections, Direction
 from w261reg.aggregators.evaluation import Evaluate, Sums
+from w261reg.aggregators.exact_rank import ExactRank
 from w261reg.aggregators.groups import Grouped, GroupFactors, SummariseGroups
 from w261reg.aggregators.local_steps import Average, LocalSteps
 from w261reg.aggregators.sample import Sample
@@ -31,6 +32,7 @@ __all__ = [
     "Descend",
     "Direction",
     "Evaluate",
+    "ExactRank",
     "Expected",
     "GroupFactors",
     "Grouped",

@@ -148,7 +148,7 @@ class AlongDirections(Aggregator[Margins]):
     ) -> None:
         """Decide these rows in integers, and give `margin` (b, C) their signs."""
         used = np.flatnonzero((direction.w != 0).any(axis=1))
-        x, y = _exact_rows(block, rows)
+        x, y = exact_rows(block, rows)
         seen = np.column_stack([x[:, :, used].reshape(len(rows), -1), y])
         distinct, where = np.unique(seen, axis=0, return_inverse=True)
         state.exact[d] += len(distinct)
@@ -172,7 +172,7 @@ class AlongDirections(Aggregator[Margins]):
         low = np.flatnonzero(flat <= levels[-1]) if len(levels) else np.zeros(0, dtype=np.int64)
         rows, other = np.divmod(low, score.shape[1])
         distinct, where = np.unique(rows, return_inverse=True)
-        x, y = _exact_rows(block, distinct)
+        x, y = exact_rows(block, distinct)
         return Lowest(flat[low], x[where], y[where], other).first(self.most)
 
     def merge(self, left: Margins, right: Margins) -> Margins:
@@ -225,7 +225,7 @@ def exact_margins(direction: Direction, x: Array, y: Array) -> Integers:
     return np.asarray(margin, dtype=object)
 
 
-def _exact_rows(block: Block, rows: NDArray[np.int64]) -> tuple[Array, Array]:
+def exact_rows(block: Block, rows: NDArray[np.int64]) -> tuple[Array, Array]:
     """Features (k, 2, n) whose exact sum the rows are, and labels (k,).
 
     Both parts depend on the sum alone: the sum rounded, and what that loses.

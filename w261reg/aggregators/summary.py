@@ -35,6 +35,8 @@ class Summary:
         reference, offset: (p,) each.
         exponent: (p,) integers.
         squares: 2^-2e_j sum s (x_j - mean_j)^2, (p,).
+        subtracted: the same of what sums over the rows were centred by, so that squares are known
+            to eps times this, too, (n,).
         products: the same of each feature with the label, (n,).
         moments: of each feature with each, (n, n), the upper triangle of a matrix in Fortran's
             order: the Gram matrix. None where it was not asked for.
@@ -50,6 +52,7 @@ class Summary:
     offset: Array = field(default_factory=lambda: np.zeros(0))
     exponent: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     squares: Array = field(default_factory=lambda: np.zeros(0))
+    subtracted: Array = field(default_factory=lambda: np.zeros(0))
     products: Array = field(default_factory=lambda: np.zeros(0))
     moments: Array | None = None
     low: Array = field(default_factory=lambda: np.zeros(0))
@@ -85,6 +88,7 @@ class Summary:
             weight=self.weight * times,
             weight_squares=self.weight_squares * times,
             squares=self.squares * times,
+            subtracted=self.subtracted * times,
             products=self.products * times,
             moments=None,
         )
@@ -95,6 +99,14 @@ class Summary:
         if divisor <= 0:
             return np.zeros_like(self.squares)
         return np.ldexp(np.sqrt(self.squares / divisor), self.exponent)
+
+    def rounded(self, scale_exponent: NDArray[np.int64]) -> Array:
+        """What rounding of `second_moments` is a share of beside themselves: roots of it, (n,).
+
+        (x - m)^2 = x^2 - 2 m x + m^2, whose sums come to four times m^2 where x is near m.
+        """
+        root = 2 * np.sqrt(self.subtracted / self.weight)
+        return np.ldexp(root, (self.exponent - scale_exponent)[:-1])
 
     def second_moments(self, scale_exponent: NDArray[np.int64], centred: bool) -> Array:
         """(1/S) D X'SX D with D = diag(2^-scale_exponent), of features and label: (p, p).
@@ -195,6 +207,7 @@ class Summarise(Aggregator[Summary]):
             offset=offset,
             exponent=exponent,
             squares=np.append(squares, s @ scaled_y**2),
+            subtracted=weight * (block.subtracted(mean[:-1]) * scale[:-1]) ** 2,
             products=block.t_dot((s * scaled_y)[:, None], mean[:-1])[:, 0] * scale[:-1],
             moments=moments,
             low=low,
@@ -238,6 +251,7 @@ class Summarise(Aggregator[Summary]):
             offset=left.offset + delta * (right.weight / weight),
             exponent=exponent,
             squares=left.squares * f**2 + right.squares * g**2 + cross * step**2,
+            subtracted=left.subtracted * f[:-1] ** 2 + right.subtracted * g[:-1] ** 2,
             products=left.products * f[:-1] * f[-1]
             + right.products * g[:-1] * g[-1]
             + cross * step[:-1] * step[-1],

@@ -46,6 +46,13 @@ class Block(ABC):
         """(X - centre) W for W (n, k): shape (b, k)."""
 
     @abstractmethod
+    def subtracted(self, centre: Array) -> Array:
+        """What `add_gram` and `squares` take from sums over the rows, not from rows: (n,).
+
+        The square of it, times the weight of all rows, is what their rounding is a share of.
+        """
+
+    @abstractmethod
     def row_dot(self, w: Array, centre: Array) -> Array:
         """(X - centre) w (b,) for w (n,), each row by itself, in the order of the features.
 

@@ -100,6 +100,9 @@ class DenseBlock(Block):
             return np.asarray(_joined(found, 0) + shift)[:, None]
         return np.asarray(_joined([part.T @ w for part in self._parts()], 0) + shift)
 
+    def subtracted(self, centre: Array) -> Array:
+        return np.zeros(self.n_features)
+
     def row_dot(self, w: Array, centre: Array) -> Array:
         kept = np.flatnonzero(w)
         own: Any = slice(None) if len(kept) == len(w) else kept

@@ -56,6 +56,9 @@ class SparseBlock(Block):
             return np.asarray(self._x() @ w[:, 0] - shift)[:, None]
         return np.asarray(self._x() @ w - shift)
 
+    def subtracted(self, centre: Array) -> Array:
+        return np.asarray(centre - self.origin)
+
     def row_dot(self, w: Array, centre: Array) -> Array:
         x = self._x()
         # exactly x, of which the rest is a function

@@ -18,7 +18,7 @@ def decrement(objective: Objective, evaluation: Evaluation, curved: Curved) -> f
     None where F is not flat along the directions that the basis leaves out, so that nothing is
     known of them, and where the Hessian in the basis is singular.
     """
-    if not curved.level or (curved.basis.flat.shape[1] and not objective.smooth):
+    if not sees(objective, curved):
         return None
     inverse = _inverse(curved)
     if inverse is None:
@@ -27,6 +27,12 @@ def decrement(objective: Objective, evaluation: Evaluation, curved: Curved) -> f
     delta = math.sqrt(max(float(g @ inverse @ g), 0.0))
     hidden = math.sqrt(max(float(curved.rounding @ np.abs(inverse) @ curved.rounding), 0.0))
     return (delta + hidden + curved.blur) ** 2
+
+
+def sees(objective: Objective, curved: Curved) -> bool:
+    """Whether a gradient in the basis tells of all of F: it is flat along what the basis leaves
+    out, for all that is known."""
+    return curved.level and not (curved.basis.flat.shape[1] and not objective.smooth)
 
 
 def _inverse(curved: Curved) -> Array | None:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from w261reg.evaluation import Evaluation, rounding_of, shortest_subgradient
 from w261reg.objective import Objective
 from w261reg.rounding import EPS
-from w261reg.solvers.basis_bounds import decrement, radius2
+from w261reg.solvers.basis_bounds import decrement
+from w261reg.solvers.basis_bounds import radius2 as radius2_in
 from w261reg.solvers.linear import null_threshold
 
 Array = NDArray[np.float64]
@@ -16,28 +17,33 @@ Array = NDArray[np.float64]
 
 # the best of this many mixtures is sought where a gap is more than this share of the loss
 MIXTURES, SMALL_GAP = 40, 1e-9
+# a sum's terms are products that have been rounded themselves: so many times what one rounding does
+SUMMED = 2
 
 
-def suboptimality_bound(objective: Objective, evaluation: Evaluation) -> float | None:
-    """The smallest proven bound of F - F* that costs no pass; None where none is known."""
-    bounds = [
-        bound
-        for bound in (
-            _gap(objective, evaluation),
-            _quadratic(objective, evaluation),
-            _self_concordant(objective, evaluation),
-            evaluation.gap,
-        )
-        if bound is not None and math.isfinite(bound)
-    ]
+def suboptimality_bound(
+    objective: Objective, evaluation: Evaluation, flat: bool = True
+) -> float | None:
+    """The smallest proven bound of F - F* that costs no pass; None where none is known.
+
+    Args:
+        objective, evaluation: what was minimised, and where.
+        flat: whether the directions that a basis of the rows leaves out are taken for flat, as they
+            are in floating point. Else proofs in such a basis do not count.
+    """
+    proofs = [_gap(objective, evaluation), evaluation.gap]
+    curved = evaluation.curved
+    if flat or curved is None or not curved.basis.flat.shape[1]:
+        proofs += [_quadratic(objective, evaluation), _self_concordant(objective, evaluation)]
+    bounds = [bound for bound in proofs if bound is not None and math.isfinite(bound)]
     least, stored = _least(objective), _stored(objective, evaluation)
     if evaluation.objective == least:
         bounds.append(0.0)
     if not bounds or stored is None:
         return None
-    # F itself is known to rounding only: no bound below that is honest
-    rounding = max(rounding_of(evaluation.objective), evaluation.rounding)
-    return max(min(*bounds, evaluation.objective - least), rounding) + stored
+    # a proof is about F at this theta, of which the objective is known to rounding only
+    rounding = max(rounding_of(evaluation.objective), SUMMED * evaluation.rounding)
+    return min(*bounds, evaluation.objective - least) + rounding + stored
 
 
 def _least(objective: Objective) -> float:
@@ -200,6 +206,13 @@ def _quadratic(objective: Objective, evaluation: Evaluation) -> float | None:
     return 0.5 * float(np.sum(along**2 / values))
 
 
+def regular(evaluation: Evaluation) -> bool:
+    """Whether all eigenvalues of the Hessian are known to some digits."""
+    assert evaluation.hessian is not None
+    values, _ = _scaled_eigen(evaluation.hessian)
+    return bool((values > _uncertain(values)).all())
+
+
 def _scaled_eigen(matrix: Array) -> tuple[Array, Array]:
     """Eigenvalues (p,) of the matrix scaled to a unit diagonal, and V (p, p) with V'HV diagonal and
     of these values: H^-1 = V diag(1/values) V'."""
@@ -212,6 +225,11 @@ def _scaled_eigen(matrix: Array) -> tuple[Array, Array]:
 def _uncertain(values: Array) -> float:
     """Eigenvalues up to here are not known to three digits."""
     return 1e3 * null_threshold(values)
+
+
+def hessian_proves(objective: Objective) -> bool:
+    """Whether a Hessian near an optimum proves a bound: `_self_concordant` holds."""
+    return objective.loss.self_concordant and _parabolic(objective)
 
 
 def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | None:
@@ -228,7 +246,7 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
     H is as good as none. Under L1 alone it does see them, without curvature: g is then the shortest
     of the subgradients that have no part there.
     """
-    if not objective.loss.self_concordant or not _parabolic(objective):
+    if not hessian_proves(objective):
         return None
     if objective.p == 0:
         return 0.0  # nothing to choose
@@ -236,7 +254,7 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
         return None
     if evaluation.curved is not None:
         squared = decrement(objective, evaluation, evaluation.curved)
-        reach2 = radius2(objective, evaluation.curved)
+        reach2 = radius2_in(objective, evaluation.curved)
         if squared is None or reach2 is None:
             return None
         return _bach(squared, reach2, objective.coercive)
@@ -252,9 +270,12 @@ def _self_concordant(objective: Objective, evaluation: Evaluation) -> float | No
         g = balanced
     else:
         return None
-    inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
-    delta2 = float(g @ inverse @ g)
-    return _bach(delta2, _largest_radius2(objective, np.abs(inverse)), objective.coercive)
+    # a Hessian of next to nothing has an inverse beyond numbers: that proves nothing
+    with np.errstate(over="ignore", invalid="ignore"):
+        inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
+        delta2 = float(g @ inverse @ g)
+        radius2 = _largest_radius2(objective, np.abs(inverse))
+    return _bach(delta2, radius2, objective.coercive)
 
 
 def _bach(delta2: float, radius2: float, coercive: bool) -> float | None:

@@ -14,7 +14,8 @@ from w261reg.evaluation import Evaluation, rounding_of
 from w261reg.objective import Objective
 from w261reg.solvers import flat
 from w261reg.solvers.base import Solver, State
-from w261reg.solvers.certificates import suboptimality_bound
+from w261reg.solvers.basis_bounds import sees
+from w261reg.solvers.certificates import hessian_proves, regular, suboptimality_bound
 from w261reg.solvers.choose import MAX_HESSIAN_FEATURES
 from w261reg.solvers.existence import Existence, existence, separates_every_row
 from w261reg.solvers.second_order import Newton
@@ -30,6 +31,10 @@ NO_NUMBER = "the objective left the range of numbers"
 
 # an objective within so many times its own rounding of the minimum is as good as the minimum
 TO_ROUNDING = 64
+# of the objective: what a proof leaves open where a residual is within `tol`, at most
+PROVEN = 1e-6
+# of a feature's variance, for one row
+MUCH = 0.25
 
 
 class Status(enum.StrEnum):
@@ -148,15 +153,18 @@ def _minimise(
         ended = _ended(solver, state, first) if now.finite else (Status.DIVERGED, NO_NUMBER)
         if state.stalled or (ended and ended[0] is Status.CONVERGED):
             # a small gradient says nothing of directions in which the rows hardly vary
-            if now.hessian is None and objective.suspect and objective.p <= MAX_HESSIAN_FEATURES:
-                second = objective.evaluate(now.theta, 2, "collinear features")
-                now = replace(now, hessian=second.hessian)
+            doubtful = objective.suspect or objective.basis is not None or _held(objective)
+            if now.hessian is None and doubtful and objective.p <= MAX_HESSIAN_FEATURES:
+                second = objective.evaluate(now.theta, 2, "collinear features or a far row")
+                now = replace(now, hessian=second.hessian, curved=second.curved)
             now = objective.sharpened(now, settled=True)
             if now is not state.evaluation:
                 state = replace(state, evaluation=now, stalled="")
                 ended = _ended(solver, state, first)
         if state.stalled and ended is None:
             ended = _to_rounding(objective, now)
+        if ended and ended[0] is Status.CONVERGED and _says_nothing(objective, now):
+            ended = None
         separates = not objective.coercive and objective.loss.may_separate
         # larger weights cost nothing only where there is no penalty at all
         if separates and objective.unpenalised and separates_every_row(objective, now):
@@ -217,9 +225,41 @@ def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str
     now = state.evaluation
     if now.residual <= solver.tol:
         return Status.CONVERGED, f"the residual is {now.residual:.2g}, within tol = {solver.tol:g}"
-    if now.objective > first.objective + 1e6 * max(first.objective, 1e-300):
+    if (now.objective - first.objective) / 1e6 > max(first.objective, 1e-300):
         return Status.DIVERGED, "the objective grows without bound: the step size is too long"
     return None
+
+
+def _held(objective: Objective) -> bool:
+    """Whether one row may hold the others of a penalised classifier, see `_says_nothing`: it has a
+    large part of some feature's variance."""
+    if not (objective.coercive and hessian_proves(objective)):
+        return False
+    summary, active = objective.summary, objective.coordinates.active
+    mean, sd = summary.mean[active], summary.sd()[active]
+    furthest = np.maximum(summary.high[active] - mean, mean - summary.low[active])
+    return bool((furthest > np.sqrt(summary.rows * MUCH) * sd).any())
+
+
+def _says_nothing(objective: Objective, now: Evaluation) -> bool:
+    """Whether a gradient is small without the proof that comes with it near an optimum.
+
+    Where one far row is all but fitted, its slope and its curvature vanish alike, and it holds all
+    others, whose slopes are small beside that row's size, or are put down to rounding in a basis.
+    Near an optimum a Hessian proves that such a slope costs no more than its square. Without a
+    penalty `_certify` asks for that proof anyway.
+    """
+    if now.hessian is None or not (objective.coercive and hessian_proves(objective)):
+        return False
+    if now.curved is not None:
+        told = sees(objective, now.curved)
+    else:
+        told = regular(now) or (objective.smooth and objective.coercive)
+    if not told:
+        return False
+    bound = suboptimality_bound(objective, now)
+    enough = max(PROVEN * abs(now.objective), TO_ROUNDING * now.rounding)
+    return bound is None or not bound <= enough
 
 
 def _to_rounding(objective: Objective, now: Evaluation) -> tuple[Status, str] | None:
@@ -229,7 +269,9 @@ def _to_rounding(objective: Objective, now: Evaluation) -> tuple[Status, str] | 
     is a residual above any `tol`.
     """
     bound = suboptimality_bound(objective, now)
-    if bound is None or not bound <= TO_ROUNDING * rounding_of(now.objective):
+    # what rounding of the rows' sums may have done is known, too, and no step can see beyond it
+    known = min(TO_ROUNDING * now.rounding, PROVEN * abs(now.objective))
+    if bound is None or not bound <= max(TO_ROUNDING * rounding_of(now.objective), known):
         return None
     return (
         Status.CONVERGED,
@@ -308,9 +350,12 @@ def _result(
     intercept = objective.coordinates.intercept(evaluation.theta)
     if not (np.isfinite(w).all() and np.isfinite(intercept).all()):
         status, message = Status.DIVERGED, "the coefficients left the range of numbers"
+    solved = status in (Status.CONVERGED, Status.MAX_ITER)
+    bound = suboptimality_bound(objective, evaluation) if solved else None
+    if bound is not None:
+        bound = suboptimality_bound(objective, evaluation, flat.exactly(objective))
     # a proof that an optimum exists, or a step that was not taken, may have cost passes since
     history[-1] = replace(history[-1], passes=objective.dataset.passes)
-    solved = status in (Status.CONVERGED, Status.MAX_ITER)
     note = flat.note(objective, evaluation) if solved else ""
     if status is Status.DIVERGED:
         note = solver.caution(objective)
@@ -321,7 +366,7 @@ def _result(
         status=status,
         message="; ".join(filter(None, [message, note, numerical])),
         evaluation=evaluation,
-        suboptimality_bound=suboptimality_bound(objective, evaluation) if solved else None,
+        suboptimality_bound=bound,
         condition_number=state.condition if np.isfinite(state.condition) else None,
         n_iter=n_iter,
         history=tuple(history),
