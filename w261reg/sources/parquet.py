@@ -16,7 +16,7 @@ from w261reg.sources.footer import values_of
 from w261reg.sources.frame import known_names
 from w261reg.sources.partitions import constants_of
 from w261reg.sources.paths import Files, guarded
-from w261reg.sources.schemas import common_schema, retyped
+from w261reg.sources.schemas import common_schema, pandas_metadata, retyped
 
 # bytes of a local column that are read at a time
 BUFFER_BYTES = 2**18
@@ -80,7 +80,7 @@ class ParquetSource(Source):
                 schema, groups = self._look(path)
             schemas.append((path, schema))
             self.groups += [(path, g, group, own) for g, group in enumerate(groups)]
-        self.schema = common_schema(schemas, partitions)
+        self.schema = common_schema(schemas, partitions).with_metadata(pandas_metadata(schemas))
         self.rows = sum(group.rows for _, _, group, _ in self.groups)
 
     def _look(self, path: str) -> tuple[pa.Schema, list[_Group]]:
@@ -106,7 +106,7 @@ class ParquetSource(Source):
             if max(counted, default=0) > MOST_ROWS:
                 raise InputError(f"data {path} has a row group of more than {MOST_ROWS:,} rows")
             self.elements.update(_elements((schema.metadata or {}).get(SPARK_SCHEMA)))
-            return schema.remove_metadata(), groups
+            return schema, groups
 
     def vector_names(self, column: str) -> list[str] | None:
         return self.elements.get(column)
@@ -173,6 +173,8 @@ class ParquetSource(Source):
                 fields = [self.schema.field(self.schema.names.index(name)) for name in wanted]
                 arrays = [_column(field, columns, constants, batch.num_rows) for field in fields]
                 schema = pa.schema([field.remove_metadata() for field in fields])
+                if wanted == self.schema.names:
+                    schema = schema.with_metadata(self.schema.metadata)
                 yield pa.record_batch(arrays, schema=schema)
 
 
