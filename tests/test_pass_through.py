@@ -65,7 +65,7 @@ TYPES: dict[str, tuple[pa.Array, str | None]] = {
 
 
 def table_with(**columns: Any) -> pa.Table:
-    features: dict[str, Any] = {name: GIVEN[name].to_numpy() for name in GIVEN}
+    features: dict[str, Any] = {str(name): GIVEN[name].to_numpy() for name in GIVEN}
     return pa.table({**features, **columns})
 
 
