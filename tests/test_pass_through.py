@@ -160,6 +160,25 @@ def test_the_index_and_types_of_pandas(tmp_path: Path, name: str) -> None:
         pd.testing.assert_frame_equal(found[list(wanted.columns)], wanted, check_freq=False)
 
 
+def test_what_pandas_has_no_type_for_leaves_the_index_alone() -> None:
+    """Times of nanoseconds, a zone that nobody knows, a union."""
+    table = pa.Table.from_pandas(INDEXES["named"])
+    odd = {
+        "time": of(pa.time64("ns"), 123456789),
+        "zone": of(pa.timestamp("us", "Nowhere/X"), 1),
+        "union": pa.UnionArray.from_sparse(
+            pa.array([0] * ROWS, pa.int8()), [pa.array(range(ROWS))]
+        ),
+    }
+    for name, column in odd.items():
+        table = table.append_column(name, column)
+    found = MODEL.predict(table)
+    assert list(found.index) == list("abcdefgh")
+    for name, column in odd.items():
+        assert found[name].dtype == pd.ArrowDtype(column.type)
+        assert found[name].array.__arrow_array__().combine_chunks().equals(column)
+
+
 def test_parts_that_differ_in_their_index_have_none(tmp_path: Path) -> None:
     INDEXES["named"].to_parquet(tmp_path / "a.parquet")
     GIVEN.assign(k="z").to_parquet(tmp_path / "b.parquet")

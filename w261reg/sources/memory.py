@@ -58,16 +58,19 @@ def to_pandas(table: pa.Table) -> Any:
     """
     import pandas as pd
 
-    odd = {column.type for column in table.columns if not _has_form(column)}
-
-    def form(kind: pa.DataType) -> Any:
-        return pd.ArrowDtype(kind) if kind in odd else None
-
     try:
-        frame = table.to_pandas(types_mapper=form if odd else None)
-    except Exception:  # what was written of the table for pandas may say anything
-        table = table.replace_schema_metadata(None)
-        frame = table.to_pandas(types_mapper=form)
+        frame = table.to_pandas()
+    except Exception:  # of any type: pytz has its own
+        odd = {column.type for column in table.columns if not _has_form(column)}
+
+        def form(kind: pa.DataType) -> Any:
+            return pd.ArrowDtype(kind) if kind in odd else None
+
+        try:
+            frame = table.to_pandas(types_mapper=form)
+        except Exception:  # what was written of the table for pandas may say anything
+            table = table.replace_schema_metadata(None)
+            frame = table.to_pandas(types_mapper=form)
     whole = {
         pa.int8(): pd.Int8Dtype(),
         pa.int16(): pd.Int16Dtype(),
@@ -95,12 +98,10 @@ def _index_columns(table: pa.Table) -> set[str]:
 
 
 def _has_form(column: pa.ChunkedArray) -> bool:
-    """Whether pandas can hold a column: not times of nanoseconds, nor zones that nobody knows."""
-    if not pa.types.is_time(column.type) and not pa.types.is_timestamp(column.type):
-        return True
+    """Whether pandas has a type for a column: not for unions, or times of nanoseconds."""
     try:
         column.to_pandas()
-    except Exception:  # pytz has its own
+    except Exception:
         return False
     return True
 
@@ -256,5 +257,8 @@ def array_source(
 
 
 def _check_real(dtype: Any) -> None:
-    if np.dtype(dtype).kind == "c":
+    kind = np.dtype(dtype).kind
+    if kind == "c":
         raise InputError(f"data must be a matrix of real numbers, not {dtype}")
+    if kind in "mMSU":  # numpy would make numbers of times and text
+        raise InputError(f"data must be a matrix of numbers, not {dtype}")
