@@ -136,4 +136,4 @@ def _vector_text(value: Any) -> str | None:
         indices = value["indices"]  # null for a dense row of pyspark.ml's struct
         indices = range(len(value["values"])) if indices is None else indices
         pairs = list(zip(indices, value["values"], strict=True))
-    return " ".join(f"{index + 1}:{number!r}" for index, number in pairs)
+    return " ".join(f"{at + 1}:{'' if number is None else repr(number)}" for at, number in pairs)

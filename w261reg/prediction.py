@@ -150,7 +150,7 @@ class Predictor:
     ) -> pa.RecordBatch:
         """The rows with the predictions for their features appended. Raises as `predict`."""
         found = self.predict(features, columns)
-        schema = pa.schema([*rows.schema, *found.schema])
+        schema = pa.schema([*rows.schema, *found.schema], metadata=rows.schema.metadata)
         return pa.record_batch([*rows.columns, *found.columns], schema=schema)
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tests.sources.helpers import leaves_of, matrix_of, problem, write_libsvm
+from w261reg import opening
 from w261reg.blocks import SparseBlock
+from w261reg.config import Settings
 from w261reg.errors import InputError
 from w261reg.sources import Columns, open_path
 from w261reg.sources import text as text_module
@@ -110,6 +112,26 @@ def test_a_stray_index_is_refused_with_the_arithmetic(tmp_path: Path, index: int
     (tmp_path / "t.libsvm").write_text(f"1 1:2\n0 2:1 {index}:1\n")
     with pytest.raises(InputError, match=f"line 2: the feature index {index} makes .* than 3 can"):
         open_path(str(tmp_path / "t.libsvm")).vector_width("features")
+
+
+def test_more_features_than_memory_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before there are names, and at the very feature that is one too many."""
+    settings = Settings(label="label", loss="bxe")
+    path = tmp_path / "t.libsvm"
+    monkeypatch.setattr(opening, "memory", lambda: 1000 * opening.FEATURE_BYTES)
+    path.write_text("1 1:2\n0 2:1 1000:1\n")
+    assert opening.source_columns(open_path(str(path)), settings).n_features == 1000
+    path.write_text("1 1:2\n0 2:1 1001:1\n")
+    with pytest.raises(
+        InputError, match=r"the data has 1,001 features: .* this machine has 0\.0 GiB"
+    ):
+        opening.source_columns(open_path(str(path)), settings)
+
+
+def test_this_machine_has_memory() -> None:
+    assert opening.memory() > 2**27
 
 
 def test_empty_file(tmp_path: Path) -> None:

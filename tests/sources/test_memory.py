@@ -120,6 +120,13 @@ def test_what_is_masked_is_missing() -> None:
         train(MATRIX, np.ma.masked_array(LABELS, mask), loss="bxe", reg_param=0.1)
 
 
+@pytest.mark.parametrize("kind", ["M8[s]", "m8[s]", "U", "S"])
+def test_times_and_text_are_no_numbers(kind: str) -> None:
+    whole = np.round(MATRIX).astype(np.int64)
+    with pytest.raises(InputError, match="data must be a matrix of numbers, not"):
+        train(whole.astype(kind), LABELS, loss="bxe", reg_param=0.1)
+
+
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
 def test_an_imaginary_part_is_not_dropped(make: type) -> None:
     with pytest.raises(InputError, match="real numbers, not complex128"):

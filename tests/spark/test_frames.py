@@ -81,3 +81,27 @@ def test_predictions_need_a_free_name_whatever_its_case(frame: "DataFrame") -> N
     with pytest.raises(InputError, match="give another name with prediction_column"):
         MODEL.predict(taken)
     assert MODEL.predict(taken, prediction_column="p").columns[-2:] == ["p", "p_probability"]
+
+
+TYPES = (
+    "cast('1.10' as decimal(38, 2))", "date'0001-01-01'", "timestamp'2020-01-01 00:00:00.123456'",
+    "timestamp_ntz'1850-01-01 00:00:00.000001'", "X'00ff'", "array('a', null)", "true", "null",
+    "named_struct('a', 1, 'b', array(date'2020-01-01'))", "array(named_struct('a', 1.10))",
+    "map(array(1), map('a', X'00'))", "interval '1 02:03:04.000005' day to second",
+    "cast(1 as tinyint)", "cast('NaN' as float)", "9223372036854775807", "cast('a' as char(3))",
+)  # fmt: skip
+
+
+def test_columns_of_any_type_pass_through(frame: "DataFrame") -> None:
+    given = frame.selectExpr("*", *[f"{own} as c{j}" for j, own in enumerate(TYPES)])
+    found = MODEL.predict(given)
+    assert found.schema.fields[: len(given.columns)] == given.schema.fields
+    names = [f"cast(c{j} as string)" for j in range(len(TYPES))]
+    assert found.selectExpr(*names).collect() == given.selectExpr(*names).collect()
+    check(found.select("probability"))
+
+
+def test_a_type_that_arrow_lacks_is_named(frame: "DataFrame") -> None:
+    odd = frame.selectExpr("*", "interval '1-2' year to month as c")
+    with pytest.raises(InputError, match=r"'c' \(interval year to month\) has no form in Arrow"):
+        MODEL.predict(odd)

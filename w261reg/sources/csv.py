@@ -16,14 +16,16 @@ from w261reg.sources.base import Handle, Source
 from w261reg.sources.columns import is_text
 from w261reg.sources.fields import shown_as, unusable
 from w261reg.sources.paths import Files, guarded, head, one_line
+from w261reg.sources.quotes import header_end, unclosed, whole_records
 from w261reg.sources.reading import Reading
-from w261reg.sources.text import Span, TextFiles
+from w261reg.sources.text import LINE_BYTES, Span, TextFiles
 
 # how much of the first file, and of each further one, types are inferred from
 HEAD, LATER_HEAD = 2**20, 2**16
 # what spreadsheets and databases write between fields, where it is no comma
 DELIMITERS = ";\t|"
-_LINE_END = re.compile(rb"\r\n|\n|\r")
+# what a value of a column is, by its type's name
+_WANTED = {"double": "a number", "int64": "an integer", "bool": "true or false"}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -91,13 +93,18 @@ class CsvSource(Source):
         start = head(files, index, size)
         if start.startswith(_UTF16):
             raise InputError(f"data {files.given} is not CSV in UTF-8 but in UTF-16: save it anew")
+        while len(start) == size and header_end(start.lstrip(b"\r\n")) is None:
+            if size == LINE_BYTES:
+                raise InputError(f"data {path} has a header of more than {LINE_BYTES:,} bytes")
+            size = min(16 * size, LINE_BYTES)
+            start = head(files, index, size)
         whole = len(start) < size
         if not whole:
-            start = _whole_records(start)
+            start = whole_records(start)
         start = start.lstrip(b"\r\n")
         if not start.strip():
             return _Look(path, (), (), {}, whole)
-        end = _header_end(start)
+        end = header_end(start) or len(start)
         names = self._names(start[:end])
         rows = start[end:]
         if not rows.strip():
@@ -122,6 +129,11 @@ class CsvSource(Source):
             text = header.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
         except UnicodeDecodeError:
             raise InputError(f"data {self.given} is not CSV in UTF-8") from None
+        if "\0" in text:
+            raise InputError(
+                f"data {self.given} is not CSV in UTF-8: its header holds null bytes, as text in "
+                "UTF-16 does"
+            )
         try:
             reader = csv.reader(io.StringIO(text), delimiter=self._delimiter, strict=True)
             names = tuple(next(reader))
@@ -140,11 +152,12 @@ class CsvSource(Source):
         """The first value of a column of text that is no number, and its row."""
         missing = set(self._nulls())
         for row, value in enumerate(column.to_pylist(), 1):
+            if value is None or value.strip() in missing:
+                continue
             try:
-                float(value)
-            except (TypeError, ValueError):
-                if value is not None and value.strip() not in missing:
-                    return value, row
+                pa.scalar(value.strip()).cast(pa.float64())
+            except pa.ArrowInvalid:
+                return value, row
         return None
 
     @property
@@ -204,7 +217,7 @@ class CsvSource(Source):
         text = self.text.lines(span)
         if span.start == 0:
             text = text.lstrip(b"\r\n")
-            text = text[_header_end(text) :]
+            text = text[header_end(text) or len(text) :]
         return text
 
     def _parse(
@@ -241,6 +254,7 @@ class CsvSource(Source):
                 )
         except pa.ArrowInvalid as error:
             raise InputError(f"data {self.given}: {self._explain(error, span)}") from None
+        self._check_quotes(span, text, table.num_rows)
         arrays = [
             pa.chunked_array([pa.nulls(table.num_rows, kinds[j])])
             if at is None
@@ -250,6 +264,19 @@ class CsvSource(Source):
         if self.reading.null_values and not written:
             arrays = [self._without_nulls(array) for array in arrays]
         return pa.table(arrays, schema=schema)
+
+    def _check_quotes(self, span: Span, text: bytes, rows: int) -> None:
+        """Raise InputError where an unclosed quote has taken rows for a part of a value."""
+        at = unclosed(text, rows, self._delimiter, many_lines=span.whole)
+        if at is None:
+            return
+        line = 1 + text.count(b"\n", 0, at)
+        line += self.text.line_breaks_before(span) if span.start else self._header_breaks(span)
+        if span.whole:
+            more = "quotes inside of a value are doubled"
+        else:
+            more = "in a file of this length a value has no line breaks: compress it, as .gz"
+        raise InputError(f"data {span.path}, line {line}: a quote is not closed; {more}")
 
     def _without_nulls(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """A column of text with the values that mean none missing; of numbers they are already."""
@@ -277,12 +304,14 @@ class CsvSource(Source):
             where = f" in row {row}"
         else:
             where = ""
-        if found := re.search(r"In CSV column #(\d+).*invalid value '(.*)$", message):
-            name = self.header[span.path][int(found.group(1))]
-            value = found.group(2).removesuffix("'")
+        if found := re.search(
+            r"In CSV column #(\d+).*error to (\w+).*invalid value '(.*)$", message
+        ):
+            name, kind = self.header[span.path][int(found.group(1))], found.group(2)
+            value = found.group(3).removesuffix("'")
             return (
-                f"column {name!r} holds {_short(value)}, which is not a number,{where}"
-                f"{_advice(value)}"
+                f"column {name!r} holds {_short(value)}, which is not {_WANTED.get(kind, kind)},"
+                f"{where}{_advice(value)}"
             )
         if "UTF8" in message:
             return "it is not in UTF-8: save it anew"
@@ -292,7 +321,7 @@ class CsvSource(Source):
         """The line breaks up to the end of the header of a span's file."""
         first = self.text.lines(span._replace(start=0, stop=1))
         leading = len(first) - len(first.lstrip(b"\r\n"))
-        return first[: leading + _header_end(first[leading:])].count(b"\n")
+        return first[: leading + (header_end(first[leading:]) or len(first))].count(b"\n")
 
 
 def _places(names: Sequence[str]) -> dict[tuple[str, int], int]:
@@ -303,26 +332,6 @@ def _places(names: Sequence[str]) -> dict[tuple[str, int], int]:
         places[name, before[name]] = place
         before[name] += 1
     return places
-
-
-def _header_end(text: bytes) -> int:
-    """Where the header ends: behind the first line break outside of quotes."""
-    quotes, at = 0, 0
-    for found in _LINE_END.finditer(text):
-        quotes += text.count(b'"', at, found.start())
-        at = found.start()
-        if quotes % 2 == 0:
-            return found.end()
-    return len(text)
-
-
-def _whole_records(start: bytes) -> bytes:
-    """A file's beginning without what may be the first part of a record, if more is left then."""
-    cut = start[: start.rfind(b"\n") + 1]
-    while cut.count(b'"') % 2:
-        cut = cut[: cut.rfind(b'"')]
-        cut = cut[: cut.rfind(b"\n") + 1]
-    return cut or start
 
 
 def _short(value: str) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from w261reg.errors import InputError
 from w261reg.sources.base import Handle, Source
 from w261reg.sources.paths import Files
-from w261reg.sources.text import Span, TextFiles
+from w261reg.sources.text import BYTE_ORDER_MARK, Span, TextFiles
 
 FEATURES = "features"
 LABEL = "label"
@@ -21,18 +21,21 @@ MAX_INDEX = 2**31 - 1  # indices are 32-bit in a sparse block
 # a table of so many features has some 60 of them for each that can occur at all: a stray index
 FEW, STRAY = 2**20, 64
 _NUMBER = rb"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
-_PAIRS = rb"(?:\s+qid:\d+)?(?:\s+0*[1-9]\d*:" + _NUMBER + rb")"
+_PAIRS = rb"(?:\s+qid:\d+)?(?:\s+" + _NUMBER + rb":" + _NUMBER + rb")"
 _WELL_FORMED = re.compile(rb"^\s*" + _NUMBER + _PAIRS + rb"*\s*$", re.IGNORECASE)
 _LABEL_ALONE = re.compile(rb"^\s*" + _NUMBER + rb"\s*$", re.IGNORECASE)
 # for telling the format: what is between the colons may be wrong
 _LIKE = re.compile(rb"^\s*[-+0-9.eE]+(\s+qid:\d+)?(\s+[0-9]+:\S+)+\s*$")
+# a token of two colons, and a line that begins with a pair: beside tokens of none, the counts of
+# colons and tokens may be right all the same
+_TWO_COLONS, _NO_LABEL = re.compile(rb":[^\s:]*:"), re.compile(rb"\n[^\S\n]*[^\s:]*:")
 _COMMENT = re.compile(rb"#[^\n]*")
 _QID = re.compile(rb"(?<=\s)qid:\d+(?=\s|$)")
 
 
 def looks_like(start: bytes) -> bool:
     """Whether a file that begins so is LIBSVM: its first line of more than a label is."""
-    for line in start.split(b"\n"):
+    for line in start.removeprefix(BYTE_ORDER_MARK).split(b"\n"):
         line = _COMMENT.sub(b"", line)
         if line.strip() and not _LABEL_ALONE.match(line):
             return _LIKE.match(line) is not None
@@ -192,31 +195,36 @@ class LibsvmSource(Source):
         counts = np.array([line.count(b":") for line in lines], dtype=np.int64)
         if any(len(line.split()) != 1 + n for line, n in zip(lines, counts, strict=True)):
             self._refuse(span, numbers, lines)
-        tokens = b" ".join(lines).replace(b":", b" ").split()
-        if len(tokens) != len(lines) + 2 * counts.sum():
+        joined = b"\n".join([b"", *lines])
+        tokens = joined.replace(b":", b" ").split()
+        wrong = len(tokens) != len(lines) + 2 * counts.sum() or b"_" in joined  # numpy reads 1_0
+        if wrong or _TWO_COLONS.search(joined) or _NO_LABEL.search(joined):
             self._refuse(span, numbers, lines)
         try:
             found = np.array(tokens, dtype=np.float64)
         except ValueError:
             self._refuse(span, numbers, lines)
-        starts = np.concatenate([[0], np.cumsum(1 + 2 * counts)])
+        before = np.concatenate([[0], np.cumsum(counts)])  # of the pairs of each row
+        starts = 2 * before + np.arange(len(before))
         is_label = np.zeros(len(found), dtype=bool)
         is_label[starts[:-1]] = True
         pairs = found[~is_label].reshape(-1, 2)
-        whole = (pairs[:, 0] >= 1) & (pairs[:, 0] == np.floor(pairs[:, 0]))
-        if not whole.all() or np.isinf(pairs[:, 0]).any():
-            self._refuse(span, numbers, lines)
         rows = np.repeat(np.arange(len(lines)), counts)
+        whole = (pairs[:, 0] >= 1) & (pairs[:, 0] == np.floor(pairs[:, 0]))
+        if (odd := np.flatnonzero(~whole)).size:
+            at = slice(rows[odd[0]], rows[odd[0]] + 1)
+            self._refuse(span, numbers[at], lines[at])
         if (beyond := np.flatnonzero(pairs[:, 0] > MAX_INDEX)).size:
+            row = rows[beyond[0]]
+            written = tokens[starts[row] + 1 + 2 * (beyond[0] - before[row])].decode("ascii")
+            shown = written if len(written) <= 20 else f"{written[:20]}..."
             raise InputError(
-                f"{self._line(span, numbers[rows[beyond[0]]])} has the feature index "
-                f"{pairs[beyond[0], 0]:.0f}, above {MAX_INDEX}"
+                f"{self._line(span, numbers[row])} has the feature index {shown}, above {MAX_INDEX}"
             )
         indices = pairs[:, 0].astype(np.int64)
         self._check_once(span, rows, indices, numbers)
-        pointer = np.concatenate([[0], np.cumsum(counts)])
         values = np.ascontiguousarray(pairs[:, 1])
-        return _Parsed(found[is_label], pointer, indices, values, np.array(numbers, dtype=np.int64))
+        return _Parsed(found[is_label], before, indices, values, np.array(numbers, dtype=np.int64))
 
     def _check_once(
         self, span: Span, rows: NDArray[Any], indices: NDArray[np.int64], numbers: list[int]

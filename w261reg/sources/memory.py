@@ -1,5 +1,6 @@
 """Tables in this process: Arrow, pandas, and numpy or scipy arrays."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -51,9 +52,25 @@ def beside(frame: Any, found: pa.Table) -> Any:
 
 
 def to_pandas(table: pa.Table) -> Any:
-    """A DataFrame of a table; integers of which some are missing stay integers."""
+    """A DataFrame of a table, with the index that pandas wrote of it.
+
+    Integers of which some are missing stay integers, and what pandas has no type for stays Arrow's.
+    """
     import pandas as pd
 
+    try:
+        frame = table.to_pandas()
+    except Exception:  # of any type: pytz has its own
+        odd = {column.type for column in table.columns if not _has_form(column)}
+
+        def form(kind: pa.DataType) -> Any:
+            return pd.ArrowDtype(kind) if kind in odd else None
+
+        try:
+            frame = table.to_pandas(types_mapper=form)
+        except Exception:  # what was written of the table for pandas may say anything
+            table = table.replace_schema_metadata(None)
+            frame = table.to_pandas(types_mapper=form)
     whole = {
         pa.int8(): pd.Int8Dtype(),
         pa.int16(): pd.Int16Dtype(),
@@ -64,11 +81,29 @@ def to_pandas(table: pa.Table) -> Any:
         pa.uint32(): pd.UInt32Dtype(),
         pa.uint64(): pd.UInt64Dtype(),
     }
-    frame = table.to_pandas()
-    for position, column in enumerate(table.columns):
+    index = _index_columns(table)
+    columns = [own for name, own in zip(table.column_names, table.columns, strict=True)
+               if name not in index]  # fmt: skip
+    for position, column in enumerate(columns):
         if column.null_count and column.type in whole:
-            frame.isetitem(position, column.to_pandas(types_mapper=whole.get))
+            frame.isetitem(position, column.to_pandas(types_mapper=whole.get).array)
     return frame
+
+
+def _index_columns(table: pa.Table) -> set[str]:
+    """The columns that are the index of a table's DataFrame, by what pandas wrote."""
+    written = (table.schema.metadata or {}).get(b"pandas")
+    index = json.loads(written)["index_columns"] if written else []
+    return {name for name in index if isinstance(name, str)}
+
+
+def _has_form(column: pa.ChunkedArray) -> bool:
+    """Whether pandas has a type for a column: not for unions, or times of nanoseconds."""
+    try:
+        column.to_pandas()
+    except Exception:
+        return False
+    return True
 
 
 class TableSource(Source):
@@ -222,5 +257,8 @@ def array_source(
 
 
 def _check_real(dtype: Any) -> None:
-    if np.dtype(dtype).kind == "c":
+    kind = np.dtype(dtype).kind
+    if kind == "c":
         raise InputError(f"data must be a matrix of real numbers, not {dtype}")
+    if kind in "mMSU":  # numpy would make numbers of times and text
+        raise InputError(f"data must be a matrix of numbers, not {dtype}")

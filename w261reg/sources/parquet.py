@@ -1,7 +1,7 @@
 """Parquet files, read by the tasks themselves."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -12,13 +12,16 @@ import pyarrow.parquet as pq
 from w261reg.errors import InputError
 from w261reg.sources.base import Handle, Source, leaf_rows
 from w261reg.sources.columns import Columns
+from w261reg.sources.footer import values_of
 from w261reg.sources.frame import known_names
 from w261reg.sources.partitions import constants_of
 from w261reg.sources.paths import Files, guarded
-from w261reg.sources.schemas import common_schema, retyped
+from w261reg.sources.schemas import common_schema, pandas_metadata, retyped
 
 # bytes of a local column that are read at a time
 BUFFER_BYTES = 2**18
+# of a row group; more is a footer that was damaged, or made to harm
+MOST_ROWS = 2**31 - 1
 # where Spark keeps a table's schema in a footer
 SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
 
@@ -40,18 +43,6 @@ class _Group(NamedTuple):
     rows: int
     nbytes: int
     values: dict[str, int]
-
-    @classmethod
-    def of(cls, group: Any, nested: Mapping[int, str]) -> "_Group":
-        """Of a row group.
-
-        Args:
-            group: its metadata.
-            nested: paths of the nested columns, by their numbers. The others are not looked at:
-                where their statistics are damaged, pyarrow ends the process rather than say so.
-        """
-        values = {path: group.column(j).num_values for j, path in nested.items()}
-        return cls(group.num_rows, group.total_byte_size, values)
 
     def most_values(self, column: str) -> int:
         """Values of the longest part of a nested column: its vectors' elements."""
@@ -89,7 +80,7 @@ class ParquetSource(Source):
                 schema, groups = self._look(path)
             schemas.append((path, schema))
             self.groups += [(path, g, group, own) for g, group in enumerate(groups)]
-        self.schema = common_schema(schemas, partitions)
+        self.schema = common_schema(schemas, partitions).with_metadata(pandas_metadata(schemas))
         self.rows = sum(group.rows for _, _, group, _ in self.groups)
 
     def _look(self, path: str) -> tuple[pa.Schema, list[_Group]]:
@@ -99,14 +90,23 @@ class ParquetSource(Source):
             schema = reader.schema_arrow
             paths = [reader.schema.column(j).path for j in range(len(reader.schema))]
             nested = {j: path for j, path in enumerate(paths) if "." in path}
+            found = [reader.metadata.row_group(g) for g in range(reader.num_row_groups)]
+            counts = values_of(file) if nested else [[]] * len(found)
             groups = [
-                _Group.of(reader.metadata.row_group(g), nested)
-                for g in range(reader.num_row_groups)
+                _Group(
+                    group.num_rows,
+                    group.total_byte_size,
+                    {path: values[j] for j, path in nested.items()},
+                )
+                for group, values in zip(found, counts, strict=True)
             ]
-            if any(group.rows < 0 for group in groups):
-                raise InputError(f"data {path} is not Parquet: a row group of less than no rows")
+            counted = [group.rows for group in groups]
+            if sum(counted) != reader.metadata.num_rows or min(counted, default=0) < 0:
+                raise InputError(f"data {path} is not Parquet: its numbers of rows do not agree")
+            if max(counted, default=0) > MOST_ROWS:
+                raise InputError(f"data {path} has a row group of more than {MOST_ROWS:,} rows")
             self.elements.update(_elements((schema.metadata or {}).get(SPARK_SCHEMA)))
-            return schema.remove_metadata(), groups
+            return schema, groups
 
     def vector_names(self, column: str) -> list[str] | None:
         return self.elements.get(column)
@@ -173,6 +173,8 @@ class ParquetSource(Source):
                 fields = [self.schema.field(self.schema.names.index(name)) for name in wanted]
                 arrays = [_column(field, columns, constants, batch.num_rows) for field in fields]
                 schema = pa.schema([field.remove_metadata() for field in fields])
+                if wanted == self.schema.names:
+                    schema = schema.with_metadata(self.schema.metadata)
                 yield pa.record_batch(arrays, schema=schema)
 
 

@@ -13,13 +13,13 @@ import pyarrow as pa
 NULL = "__HIVE_DEFAULT_PARTITION__"
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 # BigDecimal without a fraction: more digits than 64 bits hold, or an exponent
-_DECIMAL = re.compile(r"[-+]?([0-9]+)([eE]\+?[0-9]{1,2})?")
+_DECIMAL = re.compile(r"[-+]?([0-9]+)\.?([eE]\+?[0-9]{1,2})?")
 # Java's Double.parseDouble
 _DOUBLE = re.compile(
     r"\s*[-+]?(NaN|Infinity|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?[dDfF]?)\s*"
 )
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?")
 # types of two values that Spark gives the wider one; others together are text
 _WIDER = [("int", "bigint", "decimal"), ("int", "double"), ("date", "timestamp")]
 
@@ -49,7 +49,15 @@ def constants_of(paths: Sequence[str]) -> tuple[list[Constants], pa.Schema]:
 
 def _pairs(path: str) -> dict[str, str | None]:
     pairs = [part.partition("=")[::2] for part in path.split("/")[:-1] if "=" in part]
-    return {unquote(key): None if value == NULL else unquote(value) for key, value in pairs}
+    return {_unescaped(key): None if value == NULL else _unescaped(value) for key, value in pairs}
+
+
+def _unescaped(text: str) -> str:
+    """A name without its %XX: bytes of UTF-8, else characters, as Spark takes them."""
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        return unquote(text, encoding="latin-1")
 
 
 def _kind(texts: set[str]) -> tuple[pa.DataType, Any]:

@@ -8,6 +8,9 @@ from w261reg.errors import InputError
 from w261reg.sources.columns import is_numeric, plain_type
 from w261reg.sources.fields import unusable
 
+# where pandas keeps what it knows of a table beside its columns
+PANDAS = b"pandas"
+
 
 def common_schema(schemas: Sequence[tuple[str, pa.Schema]], partitions: pa.Schema) -> pa.Schema:
     """The columns of all files, in the order in which they come up.
@@ -39,6 +42,13 @@ def common_schema(schemas: Sequence[tuple[str, pa.Schema]], partitions: pa.Schem
         else:
             found.append(_common(name, own))
     return pa.schema([*found, *(field for field in partitions if field.name not in fields)])
+
+
+def pandas_metadata(schemas: Sequence[tuple[str, pa.Schema]]) -> dict[bytes, bytes] | None:
+    """What pandas wrote of its index and types, where it is the same for the rows of all files."""
+    found = {(schema.metadata or {}).get(PANDAS) for _, schema in schemas}
+    written = found.pop()
+    return None if found or written is None else {PANDAS: written}
 
 
 def _common(name: str, fields: Sequence[tuple[str, pa.Field]]) -> pa.Field:

@@ -10,6 +10,7 @@ from w261reg.errors import InputError
 from w261reg.sources.base import TEXT_LEAF_BYTES
 from w261reg.sources.paths import Files, guarded
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
 # a line longer than this is none; a compressed file is read whole, and parsers count in 32 bits
 LINE_BYTES, WHOLE_BYTES = 2**28, 2**31 - 2**16
@@ -47,11 +48,14 @@ class TextFiles:
     def lines(self, span: Span) -> bytes:
         """The span's whole lines: those that start in it, also where they end beyond it.
 
+        A byte order mark at the beginning of a file is none of its text.
+
         Raises:
             InputError: the file cannot be read, or has a line without an end.
         """
         with guarded(f"data {span.path}"):
-            return self._all(span) if span.stop is None else self._lines(span)
+            text = self._all(span) if span.stop is None else self._lines(span)
+        return text.removeprefix(BYTE_ORDER_MARK) if span.start == 0 else text
 
     def _all(self, span: Span) -> bytes:
         with self.filesystem.open_input_stream(span.path) as stream:
