@@ -35,9 +35,9 @@ def suboptimality_bound(objective: Objective, evaluation: Evaluation) -> float |
         bounds.append(0.0)
     if not bounds or stored is None:
         return None
-    # F itself is known to rounding only: no bound below that is honest
+    # F itself, and so a bound of it, is known to rounding only
     rounding = max(rounding_of(evaluation.objective), evaluation.rounding)
-    return max(min(*bounds, evaluation.objective - least), rounding) + stored
+    return min(*bounds, evaluation.objective - least) + rounding + stored
 
 
 def _least(objective: Objective) -> float:
