@@ -196,3 +196,18 @@ def test_integers_of_an_arrow_table_stay_exact() -> None:
     model = train(problem(40).frame, "label", loss="bxe", reg_param=0.1)
     found = model.predict(given.append_column("id", pa.array([2**60 + 1, None, 3, 4])))
     assert found["id"].iloc[0] == 2**60 + 1
+
+
+class Located(pd.DataFrame):
+    """A DataFrame of another library, as of geopandas."""
+
+    @property
+    def _constructor(self) -> type["Located"]:
+        return Located
+
+
+def test_a_frame_of_another_class_is_a_frame() -> None:
+    plain = pd.DataFrame({"a": [1.0, 2.0, 4.0], "y": [1.0, 3.0, 2.0]})
+    model = train(Located(plain), label="y", loss="mse")
+    assert list(model.weights) == list(train(plain, label="y", loss="mse").weights)
+    pd.testing.assert_frame_equal(pd.DataFrame(model.predict(Located(plain))), model.predict(plain))
