@@ -84,6 +84,8 @@ def test_sparse_matrix_with_duplicates_and_unsorted_indices() -> None:
         (np.zeros((2, 2, 2)), np.zeros(2), None, "must be a matrix"),
         ([["a", "b"]], np.zeros(1), None, "matrix of numbers"),
         ([[1.0], [1.0, 2.0]], np.zeros(2), None, "matrix of numbers"),
+        ([[10**400], [1]], np.zeros(2), None, "matrix of numbers"),
+        (np.ones((2, 1)), np.array([10**400, 1], object), None, "label must be numbers or text"),
         (np.zeros((3, 2)), np.zeros(2), None, r"label must have one value a row \(3\)"),
         (np.zeros((3, 2)), np.zeros((3, 1)), None, "label must have one value a row"),
         (np.zeros((3, 2)), np.zeros(3), np.ones(4), "weight must have one value a row"),
@@ -118,6 +120,15 @@ def test_what_is_masked_is_missing() -> None:
         train(x, LABELS, loss="bxe", reg_param=0.1)
     with pytest.raises(InputError, match="'label' has 1 null value"):
         train(MATRIX, np.ma.masked_array(LABELS, mask), loss="bxe", reg_param=0.1)
+
+
+@pytest.mark.parametrize("kind", ["M8[s]", "m8[ns]"])
+def test_dates_are_no_numbers(kind: str) -> None:
+    """As columns of a table are not; one that is missing would be -2^63."""
+    dates = MATRIX.astype("i8").astype(kind)
+    for x in (dates, np.ma.masked_array(dates)):
+        with pytest.raises(InputError, match=r"real numbers, not (date|time)"):
+            train(x, LABELS, loss="bxe")
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])

@@ -164,7 +164,7 @@ def _column(name: str, values: Any, rows: int) -> pa.Array:
     try:
         # in a column of objects, None, NaN and pandas' NA are missing
         return pa.array(native(np.asarray(array)), mask=mask, from_pandas=array.dtype.kind == "O")
-    except (pa.ArrowException, TypeError, ValueError):
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
         raise InputError(f"{name} must be numbers or text, not {array.dtype}") from None
 
 
@@ -203,7 +203,7 @@ def array_source(
             dense = np.asarray(given, dtype=np.float64)
         except InputError:
             raise
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError("data must be a matrix of numbers, (rows, features)") from None
         if dense.ndim != 2:
             raise InputError(f"data must be a matrix (rows, features), not of shape {dense.shape}")
@@ -226,5 +226,5 @@ def array_source(
 
 
 def _check_real(dtype: Any) -> None:
-    if np.dtype(dtype).kind == "c":
+    if np.dtype(dtype).kind in "cmM":  # of dates the missing ones would be numbers
         raise InputError(f"data must be a matrix of real numbers, not {dtype}")
