@@ -262,6 +262,7 @@ def test_files_that_are_no_model(tmp_path: Path) -> None:
         ({**document, "coefficients": None}, "no 'coefficients'"),
         ({**document, "coefficients": ["a"] * 4}, "wrong types"),
         ({**document, "coefficients": [1.0]}, "4 feature names"),
+        ({**document, "feature_names": [document["feature_names"][0]] * 4}, "of one name"),
         ({k: v for k, v in document.items() if k != "intercept"}, "no 'intercept'"),
         ({k: v for k, v in document.items() if k != "loss"}, "no 'loss'"),
     ]

@@ -12,6 +12,7 @@ from w261reg.constraints import Given, given_constraints, read_constraints
 from w261reg.conventions import CONVENTIONS, check_terms
 from w261reg.documents import toml_file
 from w261reg.errors import InputError
+from w261reg.files import local_form
 from w261reg.losses import LOSSES, get_loss
 from w261reg.own import check_loss_name, read_penalty
 from w261reg.penalties import PENALTIES
@@ -432,7 +433,7 @@ def read_toml(path: str) -> dict[str, Any]:
         InputError: the file is missing or is not TOML.
     """
     plain: dict[str, Any] = {}
-    for key, value in toml_file("config", path).items():
+    for key, value in toml_file("config", local_form(path, "config")).items():
         name = key.replace("-", "_")
         if name in ("no_intercept", "no_standardization"):
             if not isinstance(value, bool):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from w261reg.documents import toml_file
 from w261reg.errors import InputError
+from w261reg.files import local_form
 
 Array = NDArray[np.float64]
 # names in a file that are no feature's: the intercept, and the right hand side
@@ -177,10 +178,10 @@ def read_constraints(given: Given) -> Constraints:
     """
     if not isinstance(given, str):
         found = _of_tables("constraints", given)
-    elif given.endswith(".toml"):
-        found = _of_tables(f"constraints {given}", _read_toml(given))
     else:
-        found = _of_tables(f"constraints {given}", _read_csv(given))
+        path = local_form(given, "constraints")
+        tables = _read_toml(path) if path.endswith(".toml") else _read_csv(path)
+        found = _of_tables(f"constraints {path}", tables)
     found.dependent()
     return found
 

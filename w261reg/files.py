@@ -4,12 +4,14 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -31,6 +33,10 @@ from w261reg.results import FILES, MODEL, check_plain, check_result
 from w261reg.signals import held_back, temporary
 
 Out = str | os.PathLike[str]
+# scheme:/path, scheme://host/path, or scheme:path; a letter and a colon may be a drive
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://([^/]*))?(.*)", re.DOTALL)
+# schemes that nobody means as the beginning of a file's name
+_SCHEMES = {"file", "dbfs", "hdfs", "s3", "s3a", "gs", "abfs", "abfss"}
 # a disk says by these that it takes no more
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
@@ -266,6 +272,32 @@ def _partial(place: "Place") -> Iterator[Path]:
 # --- paths and URIs -----------------------------------------------------------------------------
 
 
+def local_form(path: str, what: str = "data") -> str:
+    """The path on this machine that `file:/x`, `file:///x` or `dbfs:/x` stand for; else as given.
+
+    Raises:
+        InputError: a scheme whose file system is named in a way that is not known here.
+    """
+    found = _SCHEME.match(path)
+    if found is None:
+        return path
+    scheme, host, inner = found.group(1).lower(), found.group(2), found.group(3)
+    if not inner.startswith("/"):
+        if host is None and scheme in _SCHEMES:
+            raise InputError(f"{what} {path}: after {scheme}: comes a whole path, from / on")
+        return path
+    if scheme == "file" and host in (None, "", "localhost"):
+        return unquote(inner)
+    if scheme == "dbfs" and os.path.isdir("/dbfs"):
+        return "/dbfs" + inner
+    if host is not None and scheme != "dbfs":
+        return path
+    known = "of Databricks is not mounted here at /dbfs" if scheme == "dbfs" else (
+        f"must be written {scheme}://HOST{inner}"
+    )  # fmt: skip
+    raise InputError(f"{what} {path}: {scheme}:/ {known}")
+
+
 def is_uri(path: Out) -> bool:
     """Whether this is s3://, gs://, hdfs:// or the like, rather than a path on this machine."""
     return "://" in str(path) and not str(path).startswith("file://")
@@ -284,7 +316,7 @@ def local_path(path: Out) -> Path:
 def check_other(out: Out, data: str) -> None:
     """Raise InputError where a file to be written is the one that is read."""
     with suppress(OSError):
-        if str(out) == data or os.path.samefile(local_path(out), local_path(data)):
+        if str(out) == data or os.path.samefile(local_path(out), local_path(local_form(data))):
             raise InputError(f"out {out} is the data: give another")
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from w261reg.errors import InputError, one_line, printable
-from w261reg.files import replace_folder
+from w261reg.files import local_form, replace_folder
 from w261reg.likelihood import count_nonzero
 from w261reg.losses import Loss, get_loss
 from w261reg.own import check_loss_name, loss_of, name_loss, ship_by_value, sources
@@ -36,7 +36,6 @@ from w261reg.sources.frame import (
     known_names,
 )
 from w261reg.sources.memory import beside, is_pandas_frame, to_pandas
-from w261reg.sources.paths import local_form
 
 Array = NDArray[np.float64]
 # written beside model.json, not into it

@@ -19,6 +19,7 @@ from w261reg.datasets import Dataset
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError, Unreachable
+from w261reg.files import local_form
 from w261reg.heteroscedastic import check_groups
 from w261reg.losses import get_loss
 from w261reg.session import session
@@ -33,7 +34,7 @@ from w261reg.sources.frame import (
 )
 from w261reg.sources.packing import frame_dataset, local_dataset, spark_dataset
 from w261reg.sources.parquet import ParquetSource
-from w261reg.sources.paths import find, local_form, reachable
+from w261reg.sources.paths import find, reachable
 from w261reg.sources.select import select
 
 log = logging.getLogger("w261reg")

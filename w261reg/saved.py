@@ -11,7 +11,7 @@ import pandas as pd
 
 from w261reg.documents import MOST_JSON, json_file, parse_json, read_bytes, toml_file
 from w261reg.errors import InputError
-from w261reg.files import local_copy
+from w261reg.files import local_copy, local_form
 from w261reg.losses import LOSSES
 from w261reg.model import BESIDE, Model
 from w261reg.results import FORMAT_VERSION, MODEL
@@ -40,6 +40,7 @@ def load(path: str | os.PathLike[str], loss: Any = None, trust: bool = False) ->
     Raises:
         InputError: it is missing, truncated, of a newer format, or not a model.
     """
+    path = local_form(os.fspath(path), "model")
     with local_copy(path, (MODEL, *_BESIDE)) as found:
         file = found / MODEL if found.is_dir() else found
         if not file.exists():
@@ -90,6 +91,8 @@ def _from_document(document: Any, file: Path, given: str) -> Model:
     if isinstance(values["intercept"], list) != several:
         raise InputError(f"model {given} has intercepts that do not go with loss {values['loss']}")
     names, nan = tuple(values["feature_names"]), float("nan")
+    if len(set(names)) < len(names):
+        raise InputError(f"model {given} has two features of one name")
     weights = np.array(values["weights"], dtype=float)  # null is NaN
     if len(values["standard_deviations"]) != len(names):
         raise InputError(f"model {given} has no standard deviation for each of its features")

@@ -181,9 +181,10 @@ def wake_workers(context: "SparkContext") -> None:
         for name in ("pyarrow.parquet", "w261reg.sources.packing", "w261reg.datasets.recipe"):
             importlib.import_module(name)
 
-    tasks = context.defaultParallelism
-    # whatever is wrong is said by the first job that matters
+    # whatever is wrong is said by the first job that matters, and nothing is where the session has
+    # been stopped meanwhile
     with suppress(Exception), described(context, "start the Python workers"):
+        tasks = context.defaultParallelism
         context.parallelize(range(tasks), tasks).foreach(wake)
 
 

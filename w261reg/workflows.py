@@ -14,7 +14,7 @@ from w261reg.config import Settings
 from w261reg.datasets.describe import described
 from w261reg.datasets.failure import spark_failures
 from w261reg.errors import InputError
-from w261reg.files import check_other, filled, reserved
+from w261reg.files import check_other, filled, local_form, reserved
 from w261reg.fitting import Fit, fit, warm_start
 from w261reg.gradient_check import GradientCheck, check_dataset
 from w261reg.losses import get_loss
@@ -28,7 +28,6 @@ from w261reg.session import session
 from w261reg.sources import Columns, Reading, open_path
 from w261reg.sources.memory import as_text
 from w261reg.sources.packing import spark_dataset
-from w261reg.sources.paths import local_form
 from w261reg.sources.select import select
 
 if TYPE_CHECKING:

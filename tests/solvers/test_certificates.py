@@ -1,6 +1,7 @@
 """What is proven is true: bounds against the true gap, at many answers that are not optimal."""
 
 import itertools
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from tests.checks import PROOFS, check_bounds
 from tests.problems import Problem, objective_of
+from w261reg import train
 from w261reg.evaluation import Evaluation, rounding_of
 from w261reg.objective import Objective
 from w261reg.solvers import SOLVERS, Status, minimise
@@ -112,6 +114,24 @@ def test_the_rounding_of_the_objective_adds_to_a_proof(penalty: str) -> None:
                 continue
             least = min(exact, _gap(objective, at) or np.inf, at.objective)
             assert bound >= least + rounding_of(at.objective)
+
+
+@pytest.mark.parametrize("solver", ["gram", "newton", "proximal"])
+@pytest.mark.parametrize(("rows", "degree"), [(21, 4), (21, 5), (30, 6), (50, 3)])
+def test_what_is_all_rounding_is_not_proven_closer(rows: int, degree: int, solver: str) -> None:
+    """The smallest F is 0, so that the gap is F, which cancels: in rational numbers, then."""
+    x = np.arange(float(rows))
+    powers = np.vander(x, degree + 1)
+    features, y = powers[:, :-1], powers.sum(axis=1)
+    model = train(features, y, loss="mse", solver=solver)
+    w = [Fraction(value) for value in (*map(float, model.weights), float(model.intercept))]
+    left = [
+        Fraction(float(value)) - sum(a * Fraction(b) for a, b in zip(w, (*row, 1.0), strict=True))
+        for value, row in zip(y, features.tolist(), strict=True)
+    ]
+    gap = sum(value**2 for value in left) / (2 * rows)
+    assert model.suboptimality_bound is not None
+    assert gap <= Fraction(model.suboptimality_bound)
 
 
 def test_gap_by_hand() -> None:

@@ -82,8 +82,10 @@ def test_sparse_matrix_with_duplicates_and_unsorted_indices() -> None:
     [
         (np.zeros(3), np.zeros(3), None, r"shape \(3,\)"),
         (np.zeros((2, 2, 2)), np.zeros(2), None, "must be a matrix"),
-        ([["a", "b"]], np.zeros(1), None, "matrix of numbers"),
+        ([["a", "b"]], np.zeros(1), None, "matrix of real numbers"),
         ([[1.0], [1.0, 2.0]], np.zeros(2), None, "matrix of numbers"),
+        ([[10**400], [1]], np.zeros(2), None, "matrix of numbers"),
+        (np.ones((2, 1)), np.array([10**400, 1], object), None, "label must be numbers or text"),
         (np.zeros((3, 2)), np.zeros(2), None, r"label must have one value a row \(3\)"),
         (np.zeros((3, 2)), np.zeros((3, 1)), None, "label must have one value a row"),
         (np.zeros((3, 2)), np.zeros(3), np.ones(4), "weight must have one value a row"),
@@ -120,11 +122,13 @@ def test_what_is_masked_is_missing() -> None:
         train(MATRIX, np.ma.masked_array(LABELS, mask), loss="bxe", reg_param=0.1)
 
 
-@pytest.mark.parametrize("kind", ["M8[s]", "m8[s]", "U", "S"])
+@pytest.mark.parametrize("kind", ["M8[s]", "m8[s]", "m8[ns]", "U", "S"])
 def test_times_and_text_are_no_numbers(kind: str) -> None:
-    whole = np.round(MATRIX).astype(np.int64)
-    with pytest.raises(InputError, match="data must be a matrix of numbers, not"):
-        train(whole.astype(kind), LABELS, loss="bxe", reg_param=0.1)
+    """As columns of a table are not; a date that is missing would be -2^63."""
+    odd = np.round(MATRIX).astype(np.int64).astype(kind)
+    for x in (odd, np.ma.masked_array(odd)):
+        with pytest.raises(InputError, match="data must be a matrix of real numbers, not"):
+            train(x, LABELS, loss="bxe", reg_param=0.1)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
@@ -203,3 +207,18 @@ def test_integers_of_an_arrow_table_stay_exact() -> None:
     model = train(problem(40).frame, "label", loss="bxe", reg_param=0.1)
     found = model.predict(given.append_column("id", pa.array([2**60 + 1, None, 3, 4])))
     assert found["id"].iloc[0] == 2**60 + 1
+
+
+class Located(pd.DataFrame):
+    """A DataFrame of another library, as of geopandas."""
+
+    @property
+    def _constructor(self) -> type["Located"]:
+        return Located
+
+
+def test_a_frame_of_another_class_is_a_frame() -> None:
+    plain = pd.DataFrame({"a": [1.0, 2.0, 4.0], "y": [1.0, 3.0, 2.0]})
+    model = train(Located(plain), label="y", loss="mse")
+    assert list(model.weights) == list(train(plain, label="y", loss="mse").weights)
+    pd.testing.assert_frame_equal(pd.DataFrame(model.predict(Located(plain))), model.predict(plain))

@@ -17,8 +17,12 @@ from w261reg.sources.fields import unusable
 
 
 def is_pandas_frame(data: Any) -> bool:
-    """Whether this is a pandas DataFrame; does not import pandas, which costs each worker 0.4 s."""
-    return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns")
+    """Whether this is a pandas DataFrame, or one of a class of its own, as of geopandas.
+
+    Does not import pandas, which costs each worker 0.4 s.
+    """
+    homes = {kind.__module__.partition(".")[0] for kind in type(data).__mro__}
+    return "pandas" in homes and hasattr(data, "columns")
 
 
 def as_text(data: Any, names: Any) -> Any:
@@ -195,7 +199,7 @@ def _column(name: str, values: Any, rows: int) -> pa.Array:
     try:
         # in a column of objects, None, NaN and pandas' NA are missing
         return pa.array(native(np.asarray(array)), mask=mask, from_pandas=array.dtype.kind == "O")
-    except (pa.ArrowException, TypeError, ValueError):
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
         raise InputError(f"{name} must be numbers or text, not {array.dtype}") from None
 
 
@@ -234,7 +238,7 @@ def array_source(
             dense = np.asarray(given, dtype=np.float64)
         except InputError:
             raise
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError("data must be a matrix of numbers, (rows, features)") from None
         if dense.ndim != 2:
             raise InputError(f"data must be a matrix (rows, features), not of shape {dense.shape}")
@@ -257,8 +261,5 @@ def array_source(
 
 
 def _check_real(dtype: Any) -> None:
-    kind = np.dtype(dtype).kind
-    if kind == "c":
+    if np.dtype(dtype).kind in "cmMSU":  # numpy would make numbers of times and text
         raise InputError(f"data must be a matrix of real numbers, not {dtype}")
-    if kind in "mMSU":  # numpy would make numbers of times and text
-        raise InputError(f"data must be a matrix of numbers, not {dtype}")

@@ -1,19 +1,16 @@
 """Files and folders, local or on any file system pyarrow knows."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from w261reg.errors import InputError, Unreachable
+from w261reg.files import local_form
 
-# scheme:/path, or scheme://host/path; a letter and a colon may be a drive
-_ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://([^/]*))?(/.*)", re.DOTALL)
 # characters of a library's error that are shown
 LONGEST = 240
 
@@ -81,28 +78,6 @@ def find(path: str) -> Files:
         raise InputError(f"data {path} is a folder without data files")
     paths, sizes = zip(*files, strict=True)
     return Files(path, inner, filesystem, paths, sizes, True)
-
-
-def local_form(path: str, what: str = "data") -> str:
-    """The path on this machine that `file:/x`, `file:///x` or `dbfs:/x` stand for; else as given.
-
-    Raises:
-        InputError: a scheme whose file system is named in a way that is not known here.
-    """
-    found = _ONE_SLASH.match(path)
-    if found is None:
-        return path
-    scheme, host, inner = found.group(1).lower(), found.group(2), found.group(3)
-    if scheme == "file" and host in (None, "", "localhost"):
-        return inner if host is None and "%" not in inner else unquote(inner)
-    if scheme == "dbfs" and os.path.isdir("/dbfs"):
-        return "/dbfs" + inner
-    if host is not None and scheme != "dbfs":
-        return path
-    known = "of Databricks is not mounted here at /dbfs" if scheme == "dbfs" else (
-        f"must be written {scheme}://HOST{inner}"
-    )  # fmt: skip
-    raise InputError(f"{what} {path}: {scheme}:/ {known}")
 
 
 def _hidden(inner: str) -> bool:
