@@ -192,8 +192,8 @@ def _column(
             return retyped(own, field.type)
         except pa.ArrowInvalid as error:
             raise InputError(
-                f"column {field.name!r} is {own.type} in one file and elsewhere of a type for which "
-                f"only {field.type} has room: {one_line(error)}"
+                f"column {field.name!r} is {own.type} in one file and elsewhere of a type for "
+                f"which only {field.type} has room: {one_line(error)}"
             ) from None
     return pa.repeat(pa.scalar(constants.get(field.name), field.type), rows)
 
