@@ -168,6 +168,18 @@ def test_files_may_have_columns_of_their_own_that_nobody_uses(tmp_path: Path) ->
     assert rows["x3"].isna().tolist() == [False] * 10 + [True] * 10
 
 
+def test_no_digit_is_lost_where_files_differ_in_a_type(tmp_path: Path) -> None:
+    given = problem(10).frame
+    write_parquet(tmp_path / "a.parquet", given.assign(c=2**53 + 1))
+    write_parquet(tmp_path / "b.parquet", given.assign(c=0.5))
+    with pytest.raises(
+        InputError, match=r"'c' is int64 in one file .* only double has room: Integ"
+    ):
+        rows_of(open_path(str(tmp_path)))
+    write_parquet(tmp_path / "a.parquet", given.assign(c=2**53))
+    assert list(rows_of(open_path(str(tmp_path)))["c"]) == [2.0**53] * 10 + [0.5] * 10
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [

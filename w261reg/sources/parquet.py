@@ -15,7 +15,7 @@ from w261reg.sources.columns import Columns
 from w261reg.sources.footer import values_of
 from w261reg.sources.frame import known_names
 from w261reg.sources.partitions import constants_of
-from w261reg.sources.paths import Files, guarded
+from w261reg.sources.paths import Files, guarded, one_line
 from w261reg.sources.schemas import common_schema, pandas_metadata, retyped
 
 # bytes of a local column that are read at a time
@@ -181,9 +181,20 @@ class ParquetSource(Source):
 def _column(
     field: pa.Field, columns: dict[str, pa.Array], constants: dict[str, Any], rows: int
 ) -> pa.Array:
-    """A column of a batch, in the table's type; missing where the file has none."""
+    """A column of a batch, in the table's type; missing where the file has none.
+
+    Raises:
+        InputError: a value has no place in that type.
+    """
     if field.name in columns:
-        return retyped(columns[field.name], field.type)
+        own = columns[field.name]
+        try:
+            return retyped(own, field.type)
+        except pa.ArrowInvalid as error:
+            raise InputError(
+                f"column {field.name!r} is {own.type} in one file and elsewhere of a type for "
+                f"which only {field.type} has room: {one_line(error)}"
+            ) from None
     return pa.repeat(pa.scalar(constants.get(field.name), field.type), rows)
 
 
