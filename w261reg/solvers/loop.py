@@ -258,7 +258,9 @@ def _says_nothing(objective: Objective, now: Evaluation) -> bool:
     if not told:
         return False
     bound = suboptimality_bound(objective, now)
-    enough = max(PROVEN * abs(now.objective), TO_ROUNDING * now.rounding)
+    # next to nothing of what there was to gain is as good as nothing
+    share = PROVEN * max(abs(now.objective), PROVEN * objective.null.value())
+    enough = max(share, TO_ROUNDING * now.rounding)
     return bound is None or not bound <= enough
 
 
