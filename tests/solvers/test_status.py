@@ -546,3 +546,22 @@ def test_a_far_row_in_several_columns_ends_no_fit_early(name: str, size: float) 
         model.objective - known <= model.suboptimality_bound
     )
     assert model.status != "converged" or model.objective <= known + 1e-9
+
+
+@pytest.mark.parametrize("loss", ["bxe", "squared_hinge"])
+def test_a_row_that_holds_the_others_does_not_pass_for_an_optimum(loss: str) -> None:
+    """Far in several features, it lets slopes of the others vanish beside its own size."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(24, 3))
+        y = (x @ rng.normal(size=3) + rng.logistic(size=24) > 0).astype(float)
+        y[:2] = 0, 1
+        near, far = x.copy(), x.copy()
+        near[5, :2], far[5, :2] = 1e3, 10.0 ** rng.uniform(8, 14)
+        least = train(near, y, loss=loss, max_iter=500)
+        found = train(far, y, loss=loss, max_iter=500)
+        if found.status == "converged":
+            assert found.objective <= least.objective * 1.01, seed
+        if loss == "squared_hinge" and found.optimality_residual <= found.tol:
+            assert least.status == "converged"
+            assert "proves nothing" in found.message

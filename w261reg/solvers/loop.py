@@ -163,8 +163,9 @@ def _minimise(
                 ended = _ended(solver, state, first)
         if state.stalled and ended is None:
             ended = _to_rounding(objective, now)
+        unproven = ""
         if ended and ended[0] is Status.CONVERGED and _says_nothing(objective, now):
-            ended = None
+            ended, unproven = None, ", which proves nothing where one row is far from the others"
         separates = not objective.coercive and objective.loss.may_separate
         # larger weights cost nothing only where there is no penalty at all
         if separates and objective.unpenalised and separates_every_row(objective, now):
@@ -181,7 +182,8 @@ def _minimise(
                 certified_at = now.residual
                 ended, state = _certify(objective, state, claimed, solver.tol)
         if ended is None and state.stalled:
-            ended = Status.MAX_ITER, f"{state.stalled}; the residual is {now.residual:.2g}"
+            left = f"the residual is {now.residual:.2g}{unproven}"
+            ended = Status.MAX_ITER, f"{state.stalled}; {left}"
         if ended is None and iteration >= solver.max_iter:
             ended = (
                 Status.MAX_ITER,
@@ -231,14 +233,26 @@ def _ended(solver: Solver, state: State, first: Evaluation) -> tuple[Status, str
 
 
 def _held(objective: Objective) -> bool:
-    """Whether one row may hold the others of a penalised classifier, see `_says_nothing`: it has a
-    large part of some feature's variance."""
-    if not (objective.coercive and hessian_proves(objective)):
+    """Whether one row may hold the others of a classifier, see `_says_nothing`.
+
+    It has a large part of the variance of some feature. Without a Hessian's proof, of several: of
+    one, the solvers find their way to the optimum.
+    """
+    if _provable(objective):
+        least = 1
+    elif objective.loss.quadratic or objective.loss.self_concordant:
         return False
+    else:
+        least = 2
     summary, active = objective.summary, objective.coordinates.active
     mean, sd = summary.mean[active], summary.sd()[active]
     furthest = np.maximum(summary.high[active] - mean, mean - summary.low[active])
-    return bool((furthest > np.sqrt(summary.rows * MUCH) * sd).any())
+    return int((furthest > np.sqrt(summary.rows * MUCH) * sd).sum()) >= least
+
+
+def _provable(objective: Objective) -> bool:
+    """Whether near an optimum, which there is, a Hessian proves that it is near."""
+    return objective.coercive and hessian_proves(objective)
 
 
 def _says_nothing(objective: Objective, now: Evaluation) -> bool:
@@ -247,10 +261,14 @@ def _says_nothing(objective: Objective, now: Evaluation) -> bool:
     Where one far row is all but fitted, its slope and its curvature vanish alike, and it holds all
     others, whose slopes are small beside that row's size, or are put down to rounding in a basis.
     Near an optimum a Hessian proves that such a slope costs no more than its square. Without a
-    penalty `_certify` asks for that proof anyway.
+    penalty `_certify` asks for that proof anyway. Other losses have none: there a row that may hold
+    the others leaves it open, but where the objective is bounded in another way.
     """
-    if now.hessian is None or not (objective.coercive and hessian_proves(objective)):
+    if now.hessian is None:
         return False
+    if not _provable(objective):
+        held = now.curved is not None and _held(objective)
+        return held and suboptimality_bound(objective, now) is None
     if now.curved is not None:
         told = sees(objective, now.curved)
     else:
