@@ -163,9 +163,8 @@ def _minimise(
                 ended = _ended(solver, state, first)
         if state.stalled and ended is None:
             ended = _to_rounding(objective, now)
-        unproven = ""
         if ended and ended[0] is Status.CONVERGED and _says_nothing(objective, now):
-            ended, unproven = None, ", which proves nothing where one row is far from the others"
+            ended = None
         separates = not objective.coercive and objective.loss.may_separate
         # larger weights cost nothing only where there is no penalty at all
         if separates and objective.unpenalised and separates_every_row(objective, now):
@@ -182,7 +181,9 @@ def _minimise(
                 certified_at = now.residual
                 ended, state = _certify(objective, state, claimed, solver.tol)
         if ended is None and state.stalled:
-            left = f"the residual is {now.residual:.2g}{unproven}"
+            left = f"the residual is {now.residual:.2g}"
+            if now.residual <= solver.tol:
+                left += ", for rounding may explain the rest, but there is no proof of an optimum"
             ended = Status.MAX_ITER, f"{state.stalled}; {left}"
         if ended is None and iteration >= solver.max_iter:
             ended = (
