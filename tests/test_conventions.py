@@ -403,7 +403,8 @@ def test_a_constant_label_is_the_intercept(convention: str, mix: float, rows: in
         assert model.objective == 0
         assert model.suboptimality_bound is not None
         # the label's mean is a number to its own last digit
-        assert model.suboptimality_bound <= (np.finfo(float).eps * value) ** 2
+        # the rounding of a sum counts twice
+        assert model.suboptimality_bound <= 2 * (np.finfo(float).eps * value) ** 2
 
 
 @pytest.mark.parametrize("convention", ["spark", "spark-lbfgs"])

@@ -1,5 +1,6 @@
 """Passes are what costs: each is counted, and each solver takes as few as it claims."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -35,7 +36,9 @@ CASES = [
 def test_history(solver: str, loss: str, mix: float) -> None:
     result, passes, seen = solve(solver, loss, reg_param=0.05, mix=mix)
     history = result.history
-    assert list(history) == seen
+    # what is proven of the answer may cost a pass after the last step
+    assert [*history[:-1], replace(history[-1], passes=seen[-1].passes)] == seen
+    assert seen[-1].passes <= history[-1].passes <= seen[-1].passes + 1
     assert [entry.iteration for entry in history] == list(range(result.n_iter + 1))
     counts = [entry.passes for entry in history]
     assert counts[0] >= 1

@@ -28,6 +28,7 @@ from w261reg.losses import get_loss
 from w261reg.objective import Objective
 from w261reg.solvers import SOLVERS, FirstPass, FitResult, Solver, Status, minimise
 from w261reg.solvers.base import start_at
+from w261reg.solvers.loop import _held
 
 Array = NDArray[np.float64]
 SMOOTH_CLASSIFIERS = sorted(
@@ -565,3 +566,13 @@ def test_a_row_that_holds_the_others_does_not_pass_for_an_optimum(loss: str) -> 
         if loss == "squared_hinge" and found.optimality_residual <= found.tol:
             assert least.status == "converged"
             assert "no proof of an optimum" in found.message
+
+
+def test_an_indicator_that_is_seldom_1_holds_nothing() -> None:
+    """It has all of a column's variance in one row, too, but the others have none to hide."""
+    problem = example("bxe", m=400).but(reg_param=0.1)
+    seldom, far = problem.x.copy(), problem.x.copy()
+    seldom[:, 0] = np.arange(400) == 7
+    far[7, 0] = 1e6
+    assert not _held(objective_of(problem.but(x=seldom)))
+    assert _held(objective_of(problem.but(x=far)))

@@ -247,8 +247,12 @@ def _held(objective: Objective) -> bool:
         least = 2
     summary, active = objective.summary, objective.coordinates.active
     mean, sd = summary.mean[active], summary.sd()[active]
-    furthest = np.maximum(summary.high[active] - mean, mean - summary.low[active])
-    return int((furthest > np.sqrt(summary.rows * MUCH) * sd).sum()) >= least
+    low, high = summary.low[active], summary.high[active]
+    far = np.maximum(high - mean, mean - low) > np.sqrt(summary.rows * MUCH) * sd
+    # the others of an indicator that is seldom 1 do not vary, so that it hides nothing of them
+    one = mean * (1 - mean)
+    indicator = (low == 0) & (high == 1) & (np.abs(sd**2 - one) <= 1e-9 * one)
+    return int((far & ~indicator).sum()) >= least
 
 
 def _provable(objective: Objective) -> bool:
