@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,29 @@ def test_a_header_may_be_longer_than_what_types_are_inferred_from(
     monkeypatch.setattr(csv_module, "LINE_BYTES", 32)
     path.write_bytes(b"a" * 100)
     assert "has a header of more than 32 bytes" in outcome(path)
+
+
+def largest_mapping() -> int:
+    """Bytes of the largest private mapping of this process that may be written to."""
+    found = 0
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        where, rights = line.split()[:2]
+        if rights == "rw-p":
+            start, end = (int(edge, 16) for edge in where.split("-"))
+            found = max(found, end - start)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_damaged_archives_leave_no_memory_taken(tmp_path: Path) -> None:
+    """Of a failed read of 2 GiB those would be gone each time, and no process could be started."""
+    path = tmp_path / "t.libsvm.gz"
+    path.write_bytes(gzip.compress(LIBSVM)[:-8] + b"\0" * 8)
+    outcome(path)
+    before = largest_mapping()
+    for _ in range(4):
+        assert "cannot be read" in outcome(path)
+    assert largest_mapping() < before + 2**30
 
 
 PIECES = (b"\0", b"\xff\xfe", b"\xe9", b"\xef\xbb\xbf", b'"', b'""', b"\r", b"\n", b"\r\n\r\n",

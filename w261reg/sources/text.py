@@ -14,6 +14,8 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
 # a line longer than this is none; a compressed file is read whole, and parsers count in 32 bits
 LINE_BYTES, WHOLE_BYTES = 2**28, 2**31 - 2**16
+# of a compressed file, read at a time
+PIECE_BYTES = 2**20
 
 
 class Span(NamedTuple):
@@ -58,13 +60,17 @@ class TextFiles:
         return text.removeprefix(BYTE_ORDER_MARK) if span.start == 0 else text
 
     def _all(self, span: Span) -> bytes:
+        # pieces: of a read that fails, pyarrow never gives back the room that was asked for
+        pieces, size = [], 0
         with self.filesystem.open_input_stream(span.path) as stream:
-            text = bytes(stream.read(WHOLE_BYTES))
-            if len(text) == WHOLE_BYTES:
-                raise InputError(
-                    f"data {span.path} holds more than 2 GiB of compressed text: decompress it"
-                )
-            return text
+            while piece := bytes(stream.read(PIECE_BYTES)):
+                pieces.append(piece)
+                size += len(piece)
+                if size >= WHOLE_BYTES:
+                    raise InputError(
+                        f"data {span.path} holds more than 2 GiB of compressed text: decompress it"
+                    )
+        return b"".join(pieces)
 
     def _lines(self, span: Span) -> bytes:
         with self.filesystem.open_input_file(span.path) as file:
