@@ -1,10 +1,11 @@
-"""A checksum that costs about a tenth of a pass or less: every read of a block is checked.
+"""A checksum that costs about a tenth of a pass: every read of a block is checked.
 
 What it adds to the CPU time of a pass on Spark, over packed tables of 160 MB (dense) and 45 MB
-(sparse): of all processes, the JVM's too, 8 % for values alone, up to 11 % with the gradient, less
-than noise with the Hessian, 4 to 9 % where sparse. Of the Python workers alone, which are nearly
-all where partitions are large: 12 to 20 %, 9 to 13 %, 0 to 4 %, and 4 to 6 %. A plain sum of all
-words costs hardly less: to read them once more is the price.
+(sparse), on a machine that did other work, too: of all processes, the JVM's too, 8 to 18 % for
+values alone, up to 11 % with the gradient, less than noise with the Hessian, 4 to 9 % where sparse.
+Of the Python workers alone, which are nearly all where partitions are large: 12 to 21 %, 9 to 13 %,
+-2 to 8 %, and 4 to 6 %. A plain sum of all words costs hardly less: to read them once more is the
+price.
 """
 
 import zlib
